@@ -1,0 +1,90 @@
+//! What somebody wants to know: the facts that alerts are made of.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+/// The three causes of bad news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A slot passed and nothing came.
+    Missed,
+    /// A run lasted past its deadline.
+    Overran,
+    /// A run said that it failed.
+    Failed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertType {
+    Late,
+    Failed,
+    Recovered,
+}
+
+/// One fact, with what its sentence needs. All instants are exact; [`crate::sentence`] rounds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    /// The instant it turned bad or good: a deadline, or the receipt of a signal.
+    pub at: DateTime<Utc>,
+    pub fact: Fact,
+    /// When the monitor last succeeded before this.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// The zone the monitor's owner thinks in.
+    pub zone: Tz,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// Nothing answered `slot` by the alert's `at`. `succeeded_at` is given when the success that ended
+    /// the lateness became known together with it.
+    Missed { slot: DateTime<Utc>, succeeded_at: Option<DateTime<Utc>> },
+    /// The run that began at `started_at` was still going at the alert's `at`.
+    Overran { started_at: DateTime<Utc>, succeeded_at: Option<DateTime<Utc>> },
+    /// `started_at` is the beginning of the run, when it was announced.
+    Failed { started_at: Option<DateTime<Utc>>, exit_status: Option<i16> },
+    /// The incident that began at `began_at` with `cause` is over.
+    Recovered { began_at: DateTime<Utc>, cause: Cause },
+}
+
+impl Fact {
+    #[must_use]
+    pub fn alert_type(&self) -> AlertType {
+        match self {
+            Self::Missed { .. } | Self::Overran { .. } => AlertType::Late,
+            Self::Failed { .. } => AlertType::Failed,
+            Self::Recovered { .. } => AlertType::Recovered,
+        }
+    }
+
+    /// The cause of the bad news; of a recovery, the cause that its incident began with.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Missed { .. } => Cause::Missed,
+            Self::Overran { .. } => Cause::Overran,
+            Self::Failed { .. } => Cause::Failed,
+            Self::Recovered { cause, .. } => *cause,
+        }
+    }
+}
+
+/// The names that SQL, the API and the stories use.
+macro_rules! names {
+    ($type:ident { $($variant:ident = $name:literal),+ $(,)? }) => {
+        impl $type {
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name),+ }
+            }
+
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $($name => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+names!(Cause { Missed = "missed", Overran = "overran", Failed = "failed" });
+names!(AlertType { Late = "late", Failed = "failed", Recovered = "recovered" });

@@ -1,0 +1,625 @@
+//! The rules of the state machine as a pure model: what a monitor becomes, and which alerts it makes,
+//! when signals come, time passes and its owner edits it.
+//!
+//! The database decides: `migrations/V0002__rules.sql` says the same in PL/pgSQL, step by step. The
+//! stories in `tests/stories/` run against both.
+
+use chrono::{DateTime, Duration, Utc};
+use chrono_tz::Tz;
+use uuid::Uuid;
+
+use crate::alert::{Alert, Cause, Fact, names};
+use crate::schedule::Schedule;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// No success and no bad news so far.
+    New,
+    Up,
+    /// Something was missed or overran, and that was alerted.
+    Late,
+    Failed,
+}
+
+names!(Status { New = "new", Up = "up", Late = "late", Failed = "failed" });
+
+/// Which bad facts of an incident become alerts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlertOn {
+    Every,
+    /// The first of each cause.
+    First,
+}
+
+names!(AlertOn { Every = "every", First = "first" });
+
+/// What the owner of a monitor decided. Durations are whole seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    pub schedule: Schedule,
+    /// `None`: a run may last until the next slot and its grace.
+    pub expected_duration: Option<i64>,
+    pub grace_duration: i64,
+    /// Replaces `grace_duration` for missed slots.
+    pub start_grace_duration: Option<i64>,
+    /// How long before a slot a signal already answers it; cron schedules only. `None`: 60 s or a tenth
+    /// of the distance to the slot after it, whichever is less.
+    pub early_duration: Option<i64>,
+    pub failure_threshold: i32,
+    pub recovery_threshold: i32,
+    pub alert_on: AlertOn,
+}
+
+impl Rules {
+    /// The zone its owner thinks in.
+    #[must_use]
+    pub fn zone(&self) -> Tz {
+        match &self.schedule {
+            Schedule::Cron(cron) => cron.zone().unwrap_or(Tz::UTC),
+            Schedule::None | Schedule::Every(_) => Tz::UTC,
+        }
+    }
+
+    /// Whether an edit from `self` to `new` changes when something is late.
+    #[must_use]
+    pub fn expects_otherwise(&self, new: &Self) -> bool {
+        self.schedule != new.schedule
+            || self.expected_duration != new.expected_duration
+            || self.grace_duration != new.grace_duration
+            || self.start_grace_duration != new.start_grace_duration
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignalKind {
+    Start,
+    Success,
+    Fail,
+    Log,
+}
+
+names!(SignalKind { Start = "start", Success = "success", Fail = "fail", Log = "log" });
+
+/// What a client says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signal {
+    pub kind: SignalKind,
+    /// The run it belongs to.
+    pub rid: Option<Uuid>,
+    pub exit_status: Option<i16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    pub rid: Option<Uuid>,
+    pub start: DateTime<Utc>,
+    pub end: Option<DateTime<Utc>>,
+    /// `None` while it runs, and of a job that was abandoned.
+    pub succeeded: Option<bool>,
+    /// When it overruns, unless it ended before.
+    pub due_at: Option<DateTime<Utc>>,
+    pub overran: bool,
+    /// Whether a start announced it. Without one it has no duration.
+    pub announced: bool,
+}
+
+impl Job {
+    fn is_open(&self) -> bool {
+        self.end.is_none()
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Incident {
+    began_at: DateTime<Utc>,
+    cause: Cause,
+    alerted: Vec<Cause>,
+}
+
+/// A monitor and everything its rules look at.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    pub rules: Rules,
+    pub status: Status,
+    /// Whether the schedule counts yet: set by the first signal.
+    pub armed: bool,
+    pub announces_starts: bool,
+    pub next_slot: Option<DateTime<Utc>>,
+    pub last_success_at: Option<DateTime<Utc>>,
+    pub jobs: Vec<Job>,
+    bad_results: i32,
+    good_results: i32,
+    incident: Option<Incident>,
+}
+
+impl Monitor {
+    /// A monitor without a deadline until its first signal, unless `armed`.
+    #[must_use]
+    pub fn new(rules: Rules, armed: bool, now: DateTime<Utc>) -> Self {
+        let next_slot = if armed { first_slot(&rules.schedule, now) } else { None };
+        Self {
+            rules,
+            status: Status::New,
+            armed,
+            announces_starts: false,
+            next_slot,
+            last_success_at: None,
+            jobs: Vec::new(),
+            bad_results: 0,
+            good_results: 0,
+            incident: None,
+        }
+    }
+
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.jobs.iter().any(Job::is_open)
+    }
+
+    /// How long after its slot a missing signal counts as missed.
+    fn slot_allowance(&self) -> Duration {
+        let run = if self.announces_starts { 0 } else { self.rules.expected_duration.unwrap_or(0) };
+        let run = if matches!(self.rules.schedule, Schedule::Every(_)) { 0 } else { run };
+        Duration::seconds(run + self.rules.start_grace_duration.unwrap_or(self.rules.grace_duration))
+    }
+
+    fn slot_deadline(&self) -> Option<DateTime<Utc>> {
+        self.next_slot.map(|slot| slot + self.slot_allowance())
+    }
+
+    fn next_overrun(&self) -> Option<(DateTime<Utc>, usize)> {
+        self.jobs
+            .iter()
+            .enumerate()
+            .filter(|(_, job)| job.is_open() && !job.overran)
+            .filter_map(|(i, job)| job.due_at.map(|due| (due, i)))
+            .min()
+    }
+
+    /// The instant this monitor turns bad unless a signal comes first.
+    #[must_use]
+    pub fn due_at(&self) -> Option<DateTime<Utc>> {
+        self.slot_deadline().into_iter().chain(self.next_overrun().map(|(due, _)| due)).min()
+    }
+
+    /// Time has passed: everything falls due whose deadline lies before `now`.
+    pub fn look(&mut self, now: DateTime<Utc>) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        // All slots that passed since the last look make one alert, whatever `alert_on` says.
+        let mut missed_alerted = false;
+        loop {
+            let slot_due = self.slot_deadline().filter(|due| *due < now);
+            let overrun = self.next_overrun().filter(|(due, _)| *due < now);
+            match (slot_due, overrun) {
+                // At the same instant the run comes first: it explains why its slot's successor is open.
+                (_, Some((due, i))) if slot_due.is_none_or(|slot_due| due <= slot_due) => {
+                    let Some(job) = self.jobs.get_mut(i) else { break };
+                    job.overran = true;
+                    let fact = Fact::Overran { started_at: job.start, succeeded_at: None };
+                    alerts.extend(self.bad(fact, due, true));
+                }
+                (Some(due), _) => {
+                    let Some(slot) = self.next_slot else { break };
+                    // A run that overran and is still open explains the slots it sits on.
+                    let explained = self.jobs.iter().any(|job| job.is_open() && job.overran);
+                    let wanted = match self.rules.alert_on {
+                        AlertOn::Every => !missed_alerted,
+                        AlertOn::First => !explained,
+                    };
+                    let fact = Fact::Missed { slot, succeeded_at: None };
+                    let alert = self.bad(fact, due, wanted);
+                    missed_alerted |= alert.is_some();
+                    alerts.extend(alert);
+                    // Once the incident is open the slots up to now add nothing more.
+                    let passed = if self.incident.is_some() {
+                        slot.max(now - self.slot_allowance() - Duration::microseconds(1))
+                    } else {
+                        slot
+                    };
+                    self.next_slot = next_slot_after(&self.rules.schedule, slot, passed);
+                }
+                _ => break,
+            }
+        }
+        alerts
+    }
+
+    /// A signal came: first everything falls due that was due before it, then it applies.
+    pub fn apply(&mut self, signal: &Signal, at: DateTime<Utc>) -> Vec<Alert> {
+        let calm_before = self.incident.is_none();
+        let mut alerts = self.look(at);
+        if signal.kind == SignalKind::Log {
+            return alerts;
+        }
+        let open = match signal.kind {
+            SignalKind::Start => None,
+            _ => self.job_that_ends(signal.rid),
+        };
+        self.answer_slot(signal.kind, open.is_some(), at);
+        match signal.kind {
+            SignalKind::Start => self.start(signal.rid, at),
+            SignalKind::Success => {
+                self.end(open, signal.rid, true, at);
+                alerts.extend(self.good(at, calm_before));
+                if calm_before && self.incident.is_none() {
+                    told_with_their_end(&mut alerts, at);
+                }
+                self.last_success_at = Some(at);
+            }
+            SignalKind::Fail => {
+                let started_at = self.end(open, signal.rid, false, at);
+                let fact = Fact::Failed { started_at, exit_status: signal.exit_status };
+                alerts.extend(self.bad(fact, at, true));
+            }
+            SignalKind::Log => {}
+        }
+        alerts
+    }
+
+    /// Its owner changed it. That never alerts by itself: the next slot after now is expected.
+    pub fn edit(&mut self, new: Rules, now: DateTime<Utc>) -> Vec<Alert> {
+        let alerts = self.look(now);
+        let expects_otherwise = self.rules.expects_otherwise(&new);
+        let old = std::mem::replace(&mut self.rules, new);
+        if self.armed && expects_otherwise {
+            self.next_slot = slot_after_edit(&old.schedule, &self.rules.schedule, self.next_slot, now);
+        }
+        alerts
+    }
+
+    /// The open job that a success or fail ends.
+    fn job_that_ends(&self, rid: Option<Uuid>) -> Option<usize> {
+        let open = || self.jobs.iter().enumerate().filter(|(_, job)| job.is_open());
+        if rid.is_some() {
+            return open().filter(|(_, job)| job.rid == rid).map(|(i, _)| i).last();
+        }
+        if let Some((i, _)) = open().filter(|(_, job)| job.rid.is_none()).last() {
+            return Some(i);
+        }
+        let mut with_rid = open();
+        match (with_rid.next(), with_rid.next()) {
+            (Some((only, _)), None) => Some(only),
+            _ => None,
+        }
+    }
+
+    fn answer_slot(&mut self, kind: SignalKind, ends_open_job: bool, at: DateTime<Utc>) {
+        if kind == SignalKind::Start {
+            self.announces_starts = true;
+        } else if !ends_open_job {
+            self.announces_starts = false;
+        }
+        if !self.armed {
+            self.armed = true;
+            self.next_slot = first_slot(&self.rules.schedule, at);
+        }
+        match &self.rules.schedule {
+            Schedule::None => {}
+            Schedule::Every(n) => {
+                // Counted from the last start if starts are announced, else from the last end.
+                if self.announces_starts == (kind == SignalKind::Start) {
+                    self.next_slot = Some(at + Duration::seconds(*n));
+                }
+            }
+            Schedule::Cron(cron) => {
+                let Some(slot) = self.next_slot else { return };
+                let early = match self.rules.early_duration {
+                    Some(seconds) => Duration::seconds(seconds),
+                    None => match cron.next_after(slot) {
+                        Some(following) => Duration::seconds(60).min((following - slot) / 10),
+                        None => Duration::seconds(60),
+                    },
+                };
+                if at >= slot - early {
+                    self.next_slot = cron.next_after(slot.max(at));
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, rid: Option<Uuid>, at: DateTime<Utc>) {
+        let grace = Duration::seconds(self.rules.grace_duration);
+        let due_at = match self.rules.expected_duration {
+            Some(expected) => Some(at + Duration::seconds(expected) + grace),
+            None => self.next_slot.map(|slot| slot + grace),
+        };
+        let same = self.jobs.iter_mut().rev().find(|job| job.is_open() && rid.is_some() && job.rid == rid);
+        match same {
+            Some(job) => job.due_at = due_at,
+            None => self.jobs.push(Job {
+                rid,
+                start: at,
+                end: None,
+                succeeded: None,
+                due_at,
+                overran: false,
+                announced: true,
+            }),
+        }
+    }
+
+    /// Ends the open job, or records a run of its own; answers with the start of an announced run.
+    fn end(
+        &mut self,
+        open: Option<usize>,
+        rid: Option<Uuid>,
+        succeeded: bool,
+        at: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
+        let mut started_at = None;
+        let mut without_rid = false;
+        if let Some(job) = open.and_then(|i| self.jobs.get_mut(i)) {
+            job.end = Some(at);
+            job.succeeded = Some(succeeded);
+            started_at = Some(job.start);
+            without_rid = job.rid.is_none();
+        } else {
+            self.jobs.push(Job {
+                rid,
+                start: at,
+                end: Some(at),
+                succeeded: Some(succeeded),
+                due_at: None,
+                overran: false,
+                announced: false,
+            });
+        }
+        if without_rid {
+            // Older jobs without a run id will never be told apart: abandoned, without alert.
+            for job in self.jobs.iter_mut().filter(|job| job.is_open() && job.rid.is_none()) {
+                job.end = Some(at);
+            }
+        }
+        started_at
+    }
+
+    /// A bad result. Makes an alert if the incident begins with it, or if it is `wanted` and new in it.
+    fn bad(&mut self, fact: Fact, at: DateTime<Utc>, wanted: bool) -> Option<Alert> {
+        let cause = fact.cause();
+        self.good_results = 0;
+        self.bad_results += 1;
+        let begins = self.incident.is_none() && self.bad_results >= self.rules.failure_threshold;
+        if begins {
+            self.incident = Some(Incident { began_at: at, cause, alerted: Vec::new() });
+        }
+        let incident = self.incident.as_mut()?;
+        if self.status != Status::Failed {
+            self.status = if cause == Cause::Failed { Status::Failed } else { Status::Late };
+        }
+        let new = self.rules.alert_on == AlertOn::Every || !incident.alerted.contains(&cause);
+        if !begins && !(wanted && new) {
+            return None;
+        }
+        incident.alerted.push(cause);
+        Some(self.alert(fact, at))
+    }
+
+    /// A success. Ends the incident once there were enough of them.
+    fn good(&mut self, at: DateTime<Utc>, calm_before: bool) -> Option<Alert> {
+        self.bad_results = 0;
+        self.good_results += 1;
+        let Some(incident) = &self.incident else {
+            self.status = Status::Up;
+            return None;
+        };
+        if self.good_results < self.rules.recovery_threshold {
+            return None;
+        }
+        let fact = Fact::Recovered { began_at: incident.began_at, cause: incident.cause };
+        self.incident = None;
+        self.status = Status::Up;
+        // Begun and ended within this signal: the late alert says both.
+        (!calm_before).then(|| self.alert(fact, at))
+    }
+
+    fn alert(&self, fact: Fact, at: DateTime<Utc>) -> Alert {
+        Alert { at, fact, last_success_at: self.last_success_at, zone: self.rules.zone() }
+    }
+}
+
+/// Lateness and its end became known together: the alerts tell both.
+fn told_with_their_end(alerts: &mut [Alert], at: DateTime<Utc>) {
+    for alert in alerts {
+        match &mut alert.fact {
+            Fact::Missed { succeeded_at, .. } | Fact::Overran { succeeded_at, .. } => {
+                *succeeded_at = Some(at);
+            }
+            Fact::Failed { .. } | Fact::Recovered { .. } => {}
+        }
+    }
+}
+
+/// The first slot of a schedule that counts from `now`.
+#[must_use]
+pub fn first_slot(schedule: &Schedule, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match schedule {
+        Schedule::None => None,
+        Schedule::Every(n) => Some(now + Duration::seconds(*n)),
+        Schedule::Cron(cron) => cron.next_after(now),
+    }
+}
+
+/// The first slot after `passed` on the schedule that `slot` lies on.
+fn next_slot_after(schedule: &Schedule, slot: DateTime<Utc>, passed: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    match schedule {
+        Schedule::None => None,
+        Schedule::Every(n) => {
+            let step = n * 1_000_000;
+            let since = (passed - slot).num_microseconds()?;
+            Some(slot + Duration::microseconds((since.div_euclid(step) + 1) * step))
+        }
+        Schedule::Cron(cron) => cron.next_after(passed),
+    }
+}
+
+/// The slot to expect after an edit: the next one after `now`. A run every so often goes on counting from
+/// where it counted before.
+#[must_use]
+pub fn slot_after_edit(
+    old: &Schedule,
+    new: &Schedule,
+    next_slot: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    match (old, new, next_slot) {
+        (Schedule::Every(n), Schedule::Every(_), Some(slot)) => {
+            let counted_from = slot - Duration::seconds(*n);
+            next_slot_after(new, counted_from, counted_from.max(now))
+        }
+        _ => first_slot(new, now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::Cron;
+    use proptest::prelude::*;
+
+    fn instant(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    }
+
+    fn rules(schedule: Schedule) -> Rules {
+        Rules {
+            schedule,
+            expected_duration: None,
+            grace_duration: 60,
+            start_grace_duration: None,
+            early_duration: None,
+            failure_threshold: 1,
+            recovery_threshold: 1,
+            alert_on: AlertOn::First,
+        }
+    }
+
+    fn any_schedule() -> impl Strategy<Value = Schedule> {
+        prop_oneof![
+            Just(Schedule::None),
+            (1..4_000i64).prop_map(Schedule::Every),
+            prop::sample::select(vec!["* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *"])
+                .prop_map(|e| Schedule::Cron(Cron::read(e, Some("Europe/Berlin")).unwrap())),
+        ]
+    }
+
+    fn any_rules() -> impl Strategy<Value = Rules> {
+        (
+            any_schedule(),
+            prop::option::of(0..4_000i64),
+            0..4_000i64,
+            prop::option::of(0..600i64),
+            prop::option::of(0..600i64),
+            (1..4i32, 1..4i32, any::<bool>()),
+        )
+            .prop_map(
+                |(schedule, expected, grace, start_grace, early, (failure, recovery, every))| Rules {
+                    schedule,
+                    expected_duration: expected,
+                    grace_duration: grace,
+                    start_grace_duration: start_grace,
+                    early_duration: early,
+                    failure_threshold: failure,
+                    recovery_threshold: recovery,
+                    alert_on: if every { AlertOn::Every } else { AlertOn::First },
+                },
+            )
+    }
+
+    fn any_signal() -> impl Strategy<Value = Signal> {
+        let kind = prop::sample::select(vec![
+            SignalKind::Start,
+            SignalKind::Success,
+            SignalKind::Fail,
+            SignalKind::Log,
+        ]);
+        (kind, prop::option::of(1..3u128)).prop_map(|(kind, rid)| Signal {
+            kind,
+            rid: rid.map(Uuid::from_u128),
+            exit_status: None,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_signal_never_moves_the_slot_backwards(
+            rules in any_rules(),
+            history in prop::collection::vec((1..5_000i64, any_signal()), 1..30)
+        ) {
+            let mut monitor = Monitor::new(rules, false, instant(0));
+            let mut now = 0;
+            for (step, signal) in history {
+                now += step;
+                let before = monitor.next_slot;
+                monitor.apply(&signal, instant(now));
+                prop_assert!(monitor.next_slot >= before, "{before:?} then {:?}", monitor.next_slot);
+            }
+        }
+
+        #[test]
+        fn nothing_is_due_after_a_look_and_late_always_means_alerted(
+            rules in any_rules(),
+            history in prop::collection::vec((1..50_000i64, any_signal()), 1..30)
+        ) {
+            let mut monitor = Monitor::new(rules, true, instant(0));
+            let (mut now, mut bad_news, mut recoveries) = (0, 0, 0);
+            for (step, signal) in history {
+                now += step;
+                for alert in monitor.apply(&signal, instant(now)) {
+                    match alert.fact {
+                        Fact::Recovered { .. } => recoveries += 1,
+                        _ => bad_news += 1,
+                    }
+                    prop_assert!(alert.at <= instant(now));
+                }
+                prop_assert!(monitor.due_at().is_none_or(|due| due >= instant(now)));
+                let calm = matches!(monitor.status, Status::New | Status::Up);
+                prop_assert_eq!(calm, monitor.incident.is_none());
+                prop_assert!(recoveries <= bad_news);
+            }
+        }
+
+        #[test]
+        fn looking_often_or_seldom_gives_the_same_incidents(
+            mut rules in any_rules(),
+            history in prop::collection::vec((1..5_000i64, any_signal()), 1..20)
+        ) {
+            // Told every fact, somebody who looks seldom hears of several misses once.
+            rules.alert_on = AlertOn::First;
+            let mut seldom = Monitor::new(rules.clone(), true, instant(0));
+            let mut often = Monitor::new(rules, true, instant(0));
+            let mut now = 0;
+            for (step, signal) in history {
+                for second in (now..now + step).step_by(61) {
+                    often.look(instant(second));
+                }
+                now += step;
+                seldom.apply(&signal, instant(now));
+                often.apply(&signal, instant(now));
+                prop_assert_eq!(seldom.status, often.status);
+                prop_assert_eq!(seldom.next_slot, often.next_slot);
+                prop_assert_eq!(&seldom.jobs, &often.jobs);
+                prop_assert_eq!(
+                    seldom.incident.clone().map(|i| (i.began_at, i.cause)),
+                    often.incident.clone().map(|i| (i.began_at, i.cause))
+                );
+                seldom.incident.clone_from(&often.incident);
+            }
+        }
+    }
+
+    #[test]
+    fn an_edit_that_changes_no_time_keeps_the_slot() {
+        let mut monitor = Monitor::new(rules(Schedule::Every(300)), true, instant(0));
+        let mut new = monitor.rules.clone();
+        new.failure_threshold = 3;
+        monitor.edit(new, instant(200));
+        assert_eq!(monitor.next_slot, Some(instant(300)));
+    }
+
+    #[test]
+    fn an_edit_to_a_shorter_interval_goes_on_counting_from_the_last_run() {
+        let mut monitor = Monitor::new(rules(Schedule::Every(86_400)), true, instant(0));
+        monitor.edit(rules(Schedule::Every(100)), instant(250));
+        assert_eq!(monitor.next_slot, Some(instant(300)));
+    }
+}
