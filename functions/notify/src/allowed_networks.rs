@@ -31,11 +31,9 @@ impl FromStr for AllowedNetworks {
             .map(str::trim)
             .filter(|part| !part.is_empty())
             .map(|part| {
-                part.parse::<IpNet>()
-                    .or_else(|_| part.parse::<IpAddr>().map(IpNet::from))
-                    .map_err(|_| {
-                        format!("ALLOWED_NETWORKS: `{part}` is neither a network like 10.0.0.0/8 nor an address")
-                    })
+                part.parse::<IpNet>().or_else(|_| part.parse::<IpAddr>().map(IpNet::from)).map_err(|_| {
+                    format!("ALLOWED_NETWORKS: `{part}` is neither a network like 10.0.0.0/8 nor an address")
+                })
             })
             .collect::<Result<_, _>>()
             .map(Self)

@@ -1,0 +1,118 @@
+//! Brings the schema up, and back.
+//!
+//! Each migration has its undo beside it. A file that is missing here is found by the test below, one
+//! that has no undo by the compiler.
+
+use deadpool_postgres::Object;
+use refinery::{Migration, Runner};
+
+struct Versioned {
+    name: &'static str,
+    up: &'static str,
+    undo: &'static str,
+}
+
+macro_rules! migrations {
+    ($($name:literal),+ $(,)?) => {
+        &[$(Versioned {
+            name: $name,
+            up: include_str!(concat!("../../../migrations/", $name, ".sql")),
+            undo: include_str!(concat!("../../../migrations/undo/", $name, ".sql")),
+        }),+]
+    };
+}
+
+const MIGRATIONS: &[Versioned] = migrations!["V0001__tables", "V0002__rules"];
+
+/// Held while migrating, so that two at once come one after the other. Any number that is ours alone.
+const ADVISORY_LOCK: i64 = 0x6372_6f6e_6d6f_6e00;
+
+const HISTORY: &str = "refinery_schema_history";
+
+/// Applies every migration that is missing, and answers with their names.
+///
+/// # Errors
+/// A migration that failed, or one that was changed after it was applied. What was applied before stays.
+pub async fn up(client: &mut Object) -> Result<Vec<String>, String> {
+    locked(client, async |client| {
+        let migrations: Result<Vec<_>, _> =
+            MIGRATIONS.iter().map(|m| Migration::unapplied(m.name, m.up)).collect();
+        let migrations = migrations.map_err(|e| e.to_string())?;
+        let report = Runner::new(&migrations).run_async(&mut ***client).await.map_err(|e| e.to_string())?;
+        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    })
+    .await
+}
+
+/// Takes the newest migration back, and answers with its name, or nothing when none is left.
+///
+/// # Errors
+/// When its undo failed; then nothing was changed.
+pub async fn revert(client: &mut Object) -> Result<Option<String>, String> {
+    locked(client, async |client| {
+        let known = client
+            .query_one("select to_regclass($1) is not null", &[&HISTORY])
+            .await
+            .map_err(|e| e.to_string())?;
+        if !known.get::<_, bool>(0) {
+            return Ok(None);
+        }
+        let newest = client
+            .query_opt(
+                "select version, format('V%s__%s', lpad(version::text, 4, '0'), name)
+                 from refinery_schema_history order by version desc limit 1",
+                &[],
+            )
+            .await
+            .map_err(|e| e.to_string())?;
+        let Some(newest) = newest else { return Ok(None) };
+        let (version, name): (i32, String) = (newest.get(0), newest.get(1));
+        let migration = MIGRATIONS
+            .iter()
+            .find(|m| m.name == name)
+            .ok_or_else(|| format!("{name} was applied by another version of CronMon"))?;
+        let transaction = client.transaction().await.map_err(|e| e.to_string())?;
+        transaction.batch_execute(migration.undo).await.map_err(|e| format!("{name}: {e}"))?;
+        transaction
+            .execute("delete from refinery_schema_history where version = $1", &[&version])
+            .await
+            .map_err(|e| e.to_string())?;
+        transaction.commit().await.map_err(|e| e.to_string())?;
+        Ok(Some(name))
+    })
+    .await
+}
+
+async fn locked<T>(
+    client: &mut Object,
+    work: impl AsyncFnOnce(&mut Object) -> Result<T, String>,
+) -> Result<T, String> {
+    // Waiting for another one's migrations may take longer than any statement of ours.
+    client.batch_execute("set statement_timeout = 0").await.map_err(|e| e.to_string())?;
+    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.map_err(|e| e.to_string())?;
+    let result = work(client).await;
+    client
+        .batch_execute(&format!("select pg_advisory_unlock({ADVISORY_LOCK}); reset statement_timeout"))
+        .await
+        .map_err(|e| e.to_string())?;
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| {
+                entry.unwrap().file_name().into_string().unwrap().strip_suffix(".sql").map(Into::into)
+            })
+            .collect();
+        files.sort();
+        let listed: Vec<&str> = MIGRATIONS.iter().map(|m| m.name).collect();
+        assert_eq!(files, listed);
+    }
+}

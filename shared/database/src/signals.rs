@@ -1,0 +1,108 @@
+//! The way of a signal into the database.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use crate::schedules::cron_of;
+use crate::{DatabaseError, Pool};
+use domain::SignalKind;
+
+/// A signal as it was received. Its id is made before the database is tried, so that a repeat is known.
+#[derive(Debug, Clone)]
+pub struct ReceivedSignal {
+    pub ping_id: Uuid,
+    pub signal_id: Uuid,
+    /// The gateway's time, in whole microseconds.
+    pub received_at: DateTime<Utc>,
+    pub kind: SignalKind,
+    pub rid: Option<Uuid>,
+    pub exit_status: Option<i16>,
+    pub source_address: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub body: Option<Vec<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Applied,
+    /// This very signal was here before and changed nothing now.
+    Repeated,
+    /// No monitor has this ping id.
+    UnknownMonitor,
+}
+
+/// See `migrations/V0002__rules.sql`. Relies on the unique index on `monitor.ping_id`.
+const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after \
+     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// A schedule that ran out of slots needs a few calls more; each covers 64 slots of what was missed, and
+/// an incident begins after at most 1000 misses.
+const MOST_CALLS: usize = 40;
+
+/// Applies a signal in one round trip; after an outage of late-check a cron schedule may need more.
+///
+/// # Errors
+/// [`DatabaseError`] when it is not known to be applied. Applying the same signal again is safe.
+pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcome, DatabaseError> {
+    let client = pool.get().await?;
+    let mut slots: Option<Vec<DateTime<Utc>>> = None;
+    let mut schedule_version: Option<i32> = None;
+    for _ in 0..MOST_CALLS {
+        let rows = client
+            .query_typed(
+                APPLY_SIGNAL,
+                &[
+                    (&signal.ping_id, Type::UUID),
+                    (&signal.signal_id, Type::UUID),
+                    (&signal.received_at, Type::TIMESTAMPTZ),
+                    (&signal.kind.name(), Type::TEXT),
+                    (&signal.rid, Type::UUID),
+                    (&signal.exit_status, Type::INT2),
+                    (&signal.source_address.map(|ip| ip.to_string()), Type::TEXT),
+                    (&signal.user_agent, Type::TEXT),
+                    (&signal.body, Type::BYTEA),
+                    (&slots, Type::TIMESTAMPTZ_ARRAY),
+                    (&schedule_version, Type::INT4),
+                ],
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| DatabaseError::Data("apply_signal gave no row".into()))?;
+        match row.try_get::<_, &str>("outcome")? {
+            "applied" => return Ok(Outcome::Applied),
+            "repeated" => return Ok(Outcome::Repeated),
+            "unknown" => return Ok(Outcome::UnknownMonitor),
+            _ => {}
+        }
+        let cron = cron_of(row.try_get("cron")?, row.try_get("timezone")?)?;
+        let version: i32 = row.try_get("schedule_version")?;
+        if let Some(after) = row.try_get::<_, Option<DateTime<Utc>>>("slots_after")? {
+            let found = cron.slots_after(after);
+            give_slots(&client, row.try_get("monitor_id")?, version, &found, Some(signal.received_at))
+                .await?;
+        }
+        slots = Some(cron.slots_after(signal.received_at));
+        schedule_version = Some(version);
+    }
+    Err(DatabaseError::Data("the slots of a schedule were never enough".into()))
+}
+
+/// Gives a monitor the slots that were found for it, unless its schedule was edited meanwhile.
+pub(crate) async fn give_slots(
+    client: &Object,
+    monitor_id: Uuid,
+    schedule_version: i32,
+    slots: &[DateTime<Utc>],
+    now: Option<DateTime<Utc>>,
+) -> Result<(), DatabaseError> {
+    client
+        .execute_typed(
+            "call give_slots($1, $2, $3, $4)",
+            &[(&monitor_id, Type::UUID), (&schedule_version, Type::INT4), (&slots, Type::TIMESTAMPTZ_ARRAY)],
+        )
+        .await?;
+    Ok(())
+}
