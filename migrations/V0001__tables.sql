@@ -158,6 +158,7 @@ create table delivery (
     -- When somebody may try next; a claim moves it past its lease. Null: it is settled.
     next_attempt_at timestamptz,
     attempts integer not null default 0,
+    first_attempt_at timestamptz,
     delivered_at timestamptz,
     gave_up_at timestamptz,
     last_status smallint,

@@ -241,6 +241,42 @@ begin
 end
 $$;
 
+-- Before an edit: time has passed up to now, and that is judged by the rules as they were.
+create procedure let_fall_due(p_monitor_id uuid, p_now timestamptz)
+language plpgsql as $$
+declare
+    m monitor;
+begin
+    select * into m from monitor where monitor_id = p_monitor_id for update;
+    if m.due_at < p_now then
+        call save_state(fall_due(m, p_now));
+    end if;
+end
+$$;
+
+-- After a creation or an edit: what is expected from now on. p_slots are the slots after now of a cron
+-- schedule, null of others.
+create procedure expect(
+    p_monitor_id uuid, p_armed boolean, p_next_slot timestamptz, p_slots timestamptz[], p_now timestamptz
+)
+language plpgsql as $$
+declare
+    m monitor;
+begin
+    select * into m from monitor where monitor_id = p_monitor_id for update;
+    m.armed := p_armed;
+    m.next_slot := p_next_slot;
+    m.slots_after := null;
+    if p_slots is null then
+        delete from slots_to_come where monitor_id = p_monitor_id;
+        m.refill_at := null;
+    else
+        m := refill_slots(m, p_slots, p_now);
+    end if;
+    call save_state(m);
+end
+$$;
+
 -- Applies a signal: the whole of a ping, in one round trip.
 -- outcome: 'applied'; 'repeated': this signal was here before; 'unknown': no monitor has this ping id;
 -- 'needs_slots': nothing was applied, call again with the slots after p_received_at of that schedule

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use self::keys::{Algorithm, Keys};
 
 mod keys;
+mod source;
 #[cfg(test)]
 mod tests;
 

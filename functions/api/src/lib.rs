@@ -1,1 +1,80 @@
+//! Management over HTTP: monitors, their jobs, alert configs.
 //!
+//! Every path is listed here; each use case is one file with its types, its SQL and its handler.
+
+mod alert_configs;
+mod answers;
+pub mod auth;
+mod headers;
+mod health;
+mod monitors;
+mod requests;
+
+use axum::Router;
+use axum::middleware::map_response;
+use axum::routing::{MethodRouter, get};
+use database::Pool;
+use http_common::Clock;
+
+use answers::ApiError;
+use auth::Verifier;
+
+#[derive(Clone)]
+pub struct App {
+    pub pool: Pool,
+    pub clock: Clock,
+    pub verifier: std::sync::Arc<Verifier>,
+    pub public_url: PublicUrl,
+}
+
+/// Where jobs find the ping function.
+#[derive(Debug, Clone)]
+pub enum PublicUrl {
+    /// The setting `PUBLIC_URL`, without a slash at its end.
+    Fixed(String),
+    /// Wherever the caller found us; only on one machine, for a caller chooses the Host header.
+    FromHost,
+}
+
+/// Every path of management, whatever host serves it. Unknown paths are answered here too.
+pub fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for (path, methods) in routes() {
+        // The original answers with and without a slash at the end.
+        router = router.route(&format!("{path}/"), methods.clone()).route(path, methods);
+    }
+    router
+        .fallback(async || ApiError::no_such_path())
+        .method_not_allowed_fallback(async || ApiError::wrong_method())
+        .layer(axum::middleware::from_fn(headers::preflight))
+        .layer(map_response(headers::on_every_answer))
+        .with_state(app)
+}
+
+fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
+    use alert_configs as configs;
+    vec![
+        ("/api/v1/health", get(health::health)),
+        ("/api/v1/health/ready", get(health::ready)),
+        ("/api/v1/monitors", get(monitors::list::list).post(monitors::create::create)),
+        (
+            "/api/v1/monitors/{monitor_id}",
+            get(monitors::read::read).patch(monitors::change::change).delete(monitors::delete::delete),
+        ),
+        ("/api/v1/monitors/{monitor_id}/jobs", get(monitors::jobs::list)),
+        ("/api/v1/monitors/{monitor_id}/jobs/{job_id}", get(monitors::jobs::read)),
+        (
+            "/api/v1/monitors/{monitor_id}/alert-configs",
+            get(configs::of_monitor::list).post(configs::of_monitor::attach),
+        ),
+        (
+            "/api/v1/monitors/{monitor_id}/alert-configs/{alert_config_id}",
+            axum::routing::delete(configs::of_monitor::detach),
+        ),
+        ("/api/v1/alert-configs", get(configs::list::list).post(configs::create::create)),
+        (
+            "/api/v1/alert-configs/{alert_config_id}",
+            get(configs::read::read).patch(configs::change::change).delete(configs::delete::delete),
+        ),
+    ]
+}

@@ -1,1 +1,216 @@
-//!
+//! Delivers alerts. The deliveries table is the truth: what is due in it is claimed for the length of a
+//! lease, sent, and settled. A process that dies on the way leaves its claims to the next one, which sends
+//! with the same `webhook-id`.
+
+pub mod allowed_networks;
+pub mod retry;
+pub mod webhook;
+
+use chrono::{DateTime, Utc};
+use database::alerts::{ALERT_COLUMNS, alert_of};
+use database::jobs::{JOB_COLUMNS, JOB_OUTPUT, Job};
+use database::{DatabaseError, Pool};
+use domain::sentence::sentence;
+use serde::Serialize;
+use tokio::task::JoinSet;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use webhook::{Answer, Verdict, Webhooks};
+
+/// How long a claim holds, in seconds: longer than a send can take.
+const LEASE_SECONDS: f64 = 20.0;
+
+/// One delivery that this process may send now.
+pub struct Claimed {
+    delivery_id: Uuid,
+    alert_config_id: Uuid,
+    attempts: i32,
+    first_attempt_at: DateTime<Utc>,
+    url: String,
+    message: Message,
+}
+
+/// What a webhook is sent.
+#[derive(Debug, Serialize)]
+struct Message {
+    /// The alert's id, the same for every destination.
+    id: Uuid,
+    r#type: &'static str,
+    cause: &'static str,
+    incident_id: Uuid,
+    at: DateTime<Utc>,
+    monitor: MessageMonitor,
+    job: Option<Job>,
+    reason: String,
+}
+
+#[derive(Debug, Serialize)]
+struct MessageMonitor {
+    monitor_id: Uuid,
+    name: String,
+}
+
+/// Sends what is due at `now`, all at once, and waits for the answers. Answers with how many it sent.
+///
+/// # Errors
+/// [`DatabaseError`] when nothing could be claimed. What was claimed but not settled is sent again.
+pub async fn deliver_due(
+    pool: &Pool,
+    webhooks: &Webhooks,
+    now: DateTime<Utc>,
+) -> Result<usize, DatabaseError> {
+    let claimed = claim(pool, now, 50).await?;
+    let count = claimed.len();
+    let mut sends = JoinSet::new();
+    for delivery in claimed {
+        let (pool, webhooks) = (pool.clone(), webhooks.clone());
+        sends.spawn(async move { deliver(&pool, &webhooks, delivery, now).await });
+    }
+    sends.join_all().await;
+    Ok(count)
+}
+
+/// Claims what is due, the longest due first, at most `most`. An earlier delivery that is still open for
+/// the same monitor and alert config comes first: everybody hears things in their order.
+///
+/// # Errors
+/// [`DatabaseError`]; then nothing is claimed, or the claims end with their lease.
+pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Claimed>, DatabaseError> {
+    // Relies on the indexes delivery_due and delivery_open.
+    let statement = format!(
+        "with due as materialized (
+             select delivery_id from delivery d
+             where next_attempt_at <= $1
+               and not exists (
+                   select from delivery earlier
+                   where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
+                     and earlier.next_attempt_at is not null and earlier.position < d.position)
+             order by next_attempt_at limit $2 for update skip locked
+         ), claimed as (
+             update delivery set
+                 next_attempt_at = $1 + make_interval(secs => $3),
+                 first_attempt_at = coalesce(first_attempt_at, $1),
+                 attempts = attempts + 1
+             where delivery_id in (select delivery_id from due)
+             returning *
+         )
+         select d.delivery_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
+                a.alert_id, a.incident_id, a.monitor_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}
+         from claimed d
+         join alert a using (alert_id)
+         join alert_config c using (alert_config_id)
+         join monitor m on m.monitor_id = a.monitor_id
+         left join job j on j.job_id = a.job_id
+         {JOB_OUTPUT}
+         order by d.position"
+    );
+    let client = pool.get().await?;
+    let rows = client
+        .query_typed(
+            &statement,
+            &[(&now, Type::TIMESTAMPTZ), (&most, Type::INT8), (&LEASE_SECONDS, Type::FLOAT8)],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let alert = alert_of(row)?;
+            Ok(Claimed {
+                delivery_id: row.try_get("delivery_id")?,
+                alert_config_id: row.try_get("alert_config_id")?,
+                attempts: row.try_get("attempts")?,
+                first_attempt_at: row.try_get("first_attempt_at")?,
+                url: row.try_get("url")?,
+                message: Message {
+                    id: row.try_get("alert_id")?,
+                    r#type: alert.fact.alert_type().name(),
+                    cause: alert.fact.cause().name(),
+                    incident_id: row.try_get("incident_id")?,
+                    at: alert.at,
+                    monitor: MessageMonitor {
+                        monitor_id: row.try_get("monitor_id")?,
+                        name: row.try_get("name")?,
+                    },
+                    job: Job::of(row, now)?,
+                    reason: sentence(&alert),
+                },
+            })
+        })
+        .collect()
+}
+
+/// Sends one claimed delivery and settles it. What can't be settled is sent again after its lease.
+pub async fn deliver(pool: &Pool, webhooks: &Webhooks, claimed: Claimed, now: DateTime<Utc>) {
+    let Ok(body) = serde_json::to_vec(&claimed.message) else { return };
+    let began = std::time::Instant::now();
+    let answer = webhooks.post(&claimed.url, claimed.delivery_id, body).await;
+    let latency_ms = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX);
+    if answer.verdict != Verdict::Delivered {
+        tracing::warn!(
+            alert_config_id = %claimed.alert_config_id,
+            attempt = claimed.attempts,
+            error = answer.error.as_deref(),
+            "an alert was not delivered"
+        );
+    }
+    if let Err(e) = settle(pool, &claimed, &answer, latency_ms, now).await {
+        tracing::error!("a delivery could not be settled and will be sent again: {e}");
+    }
+}
+
+async fn settle(
+    pool: &Pool,
+    claimed: &Claimed,
+    answer: &Answer,
+    latency_ms: i32,
+    now: DateTime<Utc>,
+) -> Result<(), DatabaseError> {
+    // Any number that differs between deliveries serves to spread them.
+    let jitter = f64::from(claimed.delivery_id.as_fields().0) / f64::from(u32::MAX);
+    let attempts = u32::try_from(claimed.attempts).unwrap_or(1);
+    let next_attempt_at = match answer.verdict {
+        Verdict::Transient => {
+            retry::next_attempt(attempts, claimed.first_attempt_at, now, answer.retry_after, jitter)
+        }
+        Verdict::Delivered | Verdict::Permanent => None,
+    };
+    let delivered = answer.verdict == Verdict::Delivered;
+    let status = answer.status.and_then(|status| i16::try_from(status).ok());
+    let client = pool.get().await?;
+    // Whoever claimed it after this lease ended settles it, unless this one was delivered after all.
+    client
+        .execute_typed(
+            "update delivery set
+                 next_attempt_at = $4,
+                 delivered_at = case when $3 then $5 end,
+                 gave_up_at = case when not $3 and $4::timestamptz is null then $5 end,
+                 last_status = $6, last_error = $7, last_latency_ms = $8
+             where delivery_id = $1 and delivered_at is null and (attempts = $2 or $3)",
+            &[
+                (&claimed.delivery_id, Type::UUID),
+                (&claimed.attempts, Type::INT4),
+                (&delivered, Type::BOOL),
+                (&next_attempt_at, Type::TIMESTAMPTZ),
+                (&now, Type::TIMESTAMPTZ),
+                (&status, Type::INT2),
+                (&answer.error, Type::TEXT),
+                (&latency_ms, Type::INT4),
+            ],
+        )
+        .await?;
+    let broken = (!delivered && next_attempt_at.is_none()).then(|| answer.error.clone().unwrap_or_default());
+    client
+        .execute_typed(
+            "update alert_config set broken_at = case when $2::text is not null then $3 end, broken_reason = $2
+             where alert_config_id = $1 and broken_reason is distinct from $2
+               and ($2::text is not null or $4)",
+            &[
+                (&claimed.alert_config_id, Type::UUID),
+                (&broken, Type::TEXT),
+                (&now, Type::TIMESTAMPTZ),
+                (&delivered, Type::BOOL),
+            ],
+        )
+        .await?;
+    Ok(())
+}

@@ -1,7 +1,9 @@
 //! Connections, migrations, and the statements that several functions use.
 
+pub mod alerts;
 pub mod connections;
 pub mod due;
+pub mod jobs;
 pub mod migrations;
 pub mod schedules;
 pub mod signals;

@@ -1,5 +1,6 @@
 //! How a schedule stands in its columns.
 
+use chrono_tz::Tz;
 use domain::{Cron, Schedule};
 use tokio_postgres::Row;
 
@@ -26,7 +27,7 @@ impl<'a> From<&'a Schedule> for ScheduleColumns<'a> {
             Schedule::Cron(cron) => {
                 columns.kind = "cron";
                 columns.cron = Some(cron.expression());
-                columns.timezone = cron.zone().map(|zone| zone.name());
+                columns.timezone = cron.zone().map(Tz::name);
             }
         }
         columns
@@ -52,4 +53,10 @@ pub fn schedule_of(row: &Row) -> Result<Schedule, DatabaseError> {
 pub fn cron_of(expression: &str, zone: Option<&str>) -> Result<Cron, DatabaseError> {
     Cron::read(expression, zone)
         .map_err(|e| DatabaseError::Data(format!("a saved schedule can't be read any more: {e}")))
+}
+
+/// The zone of a monitor as saved; UTC without one.
+#[must_use]
+pub fn zone_of(zone: Option<&str>) -> Tz {
+    zone.and_then(|name| name.parse().ok()).unwrap_or(Tz::UTC)
 }

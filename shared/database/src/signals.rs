@@ -101,7 +101,12 @@ pub(crate) async fn give_slots(
     client
         .execute_typed(
             "call give_slots($1, $2, $3, $4)",
-            &[(&monitor_id, Type::UUID), (&schedule_version, Type::INT4), (&slots, Type::TIMESTAMPTZ_ARRAY)],
+            &[
+                (&monitor_id, Type::UUID),
+                (&schedule_version, Type::INT4),
+                (&slots, Type::TIMESTAMPTZ_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+            ],
         )
         .await?;
     Ok(())

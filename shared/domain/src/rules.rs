@@ -271,9 +271,9 @@ impl Monitor {
     fn job_that_ends(&self, rid: Option<Uuid>) -> Option<usize> {
         let open = || self.jobs.iter().enumerate().filter(|(_, job)| job.is_open());
         if rid.is_some() {
-            return open().filter(|(_, job)| job.rid == rid).map(|(i, _)| i).last();
+            return open().rfind(|(_, job)| job.rid == rid).map(|(i, _)| i);
         }
-        if let Some((i, _)) = open().filter(|(_, job)| job.rid.is_none()).last() {
+        if let Some((i, _)) = open().rfind(|(_, job)| job.rid.is_none()) {
             return Some(i);
         }
         let mut with_rid = open();
@@ -387,7 +387,7 @@ impl Monitor {
             self.status = if cause == Cause::Failed { Status::Failed } else { Status::Late };
         }
         let new = self.rules.alert_on == AlertOn::Every || !incident.alerted.contains(&cause);
-        if !begins && !(wanted && new) {
+        if !(begins || wanted && new) {
             return None;
         }
         incident.alerted.push(cause);

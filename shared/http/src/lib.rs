@@ -1,1 +1,15 @@
-//!
+//! What the functions that answer HTTP share, whatever host they run on.
+
+pub mod body;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+/// Where `now` comes from: the system's clock in a main, a clock that is set in a test.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// Who sent a request, as the host knows it. The host puts it into the request's extensions.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceAddress(pub IpAddr);

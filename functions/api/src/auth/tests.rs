@@ -24,7 +24,7 @@ struct Signer {
 }
 
 enum Pair {
-    Es256(EcdsaKeyPair),
+    Es256(Box<EcdsaKeyPair>),
     Rs256(Box<RsaPair>),
 }
 
@@ -34,7 +34,7 @@ impl Signer {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair =
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
-        Self { kid, pair: Pair::Es256(pair) }
+        Self { kid, pair: Pair::Es256(Box::new(pair)) }
     }
 
     /// ring makes no RSA keys, so there is one in a file.
@@ -173,6 +173,16 @@ async fn answer(state: Arc<State>) -> Response {
         Answer::Redirect => Redirect::temporary("/certs").into_response(),
         Answer::Never => std::future::pending().await,
     }
+}
+
+/// Waits until it is so, for what happens behind a request.
+async fn soon<F: Future<Output = bool>>(is_so: impl Fn() -> F) {
+    let wait = async {
+        while !is_so().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), wait).await.unwrap();
 }
 
 fn jwks(signers: &[&Signer]) -> Value {
@@ -559,9 +569,7 @@ async fn a_caller_who_hangs_up_does_not_waste_the_attempt() {
         let bearer = bearer.clone();
         tokio::spawn(async move { first.tenant(Some(&bearer), now()).await })
     };
-    while issuer.asked() == 0 {
-        tokio::task::yield_now().await;
-    }
+    soon(|| std::future::ready(issuer.asked() == 1)).await;
     hung_up.abort();
     accepted(&verifier, &bearer).await;
     assert_eq!(issuer.asked(), 1);
@@ -611,9 +619,8 @@ async fn keys_are_loaded_anew_behind_a_request_after_half_a_day() {
     *issuer.answer() = Answer::Body(jwks(&[&new]).to_string());
     let later = now() + TimeDelta::hours(12);
     assert!(verifier.tenant(Some(&old.bearer(&long)), later).await.is_ok());
-    while verifier.tenant(Some(&old.bearer(&long)), later).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
+    let bearer = old.bearer(&long);
+    soon(|| async { verifier.tenant(Some(&bearer), later).await.is_err() }).await;
     assert!(verifier.tenant(Some(&new.bearer(&long)), later).await.is_ok());
     assert_eq!(issuer.asked(), 2);
 }

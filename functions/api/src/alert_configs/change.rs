@@ -1,0 +1,61 @@
+//! An alert config is changed by its owner. What it is attached to stays.
+
+use axum::extract::State;
+use tokio_postgres::types::Type;
+
+use super::decisions::{Decisions, Switches};
+use super::read::{ShownAlertConfig, one_alert_config};
+use crate::App;
+use crate::answers::{ApiError, ApiResult, Data};
+use crate::requests::{Caller, Fields, Ids};
+
+pub(crate) async fn change(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Ids([alert_config_id]): Ids<1>,
+    fields: Fields,
+) -> ApiResult<Data<ShownAlertConfig>> {
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    let rows = transaction
+        .query_typed(
+            "select active, on_late, on_error, on_recovered, is_default
+             from alert_config where alert_config_id = $1 and tenant = $2 for no key update",
+            &[(&alert_config_id, Type::UUID), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| ApiError::no_alert_configs(&[alert_config_id]))?;
+    let kept = Switches {
+        active: row.try_get("active")?,
+        on_late: row.try_get("on_late")?,
+        on_error: row.try_get("on_error")?,
+        on_recovered: row.try_get("on_recovered")?,
+        is_default: row.try_get("is_default")?,
+    };
+    let decided = Decisions::read(fields, &kept)?;
+    // A new URL has not been refused yet.
+    transaction
+        .execute_typed(
+            "update alert_config set
+                 name = $3, active = $4, on_late = $5, on_error = $6, on_recovered = $7, is_default = $8, url = $9,
+                 broken_at = case when url = $9 then broken_at end,
+                 broken_reason = case when url = $9 then broken_reason end
+             where alert_config_id = $1 and tenant = $2",
+            &[
+                (&alert_config_id, Type::UUID),
+                (&tenant.0, Type::TEXT),
+                (&decided.name, Type::TEXT),
+                (&decided.active, Type::BOOL),
+                (&decided.on_late, Type::BOOL),
+                (&decided.on_error, Type::BOOL),
+                (&decided.on_recovered, Type::BOOL),
+                (&decided.is_default, Type::BOOL),
+                (&decided.url, Type::TEXT),
+            ],
+        )
+        .await?;
+    let mut shown = one_alert_config(&*transaction, &tenant, alert_config_id).await?;
+    transaction.commit().await?;
+    shown.warnings = decided.warnings;
+    Ok(Data::one(shown))
+}

@@ -1,0 +1,198 @@
+//! What callers are told: `{"data": ...}`, or one shape of error.
+//!
+//! Codes and reasons are those of the original API. What the log is told is another message, given to
+//! [`ApiError::internal`] and [`ApiError::unauthorized`].
+
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use database::DatabaseError;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A successful answer with a body.
+#[derive(Debug, Serialize)]
+pub(crate) struct Data<T> {
+    data: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    paging: Option<Paging>,
+}
+
+#[derive(Debug, Serialize)]
+struct Paging {
+    total: i64,
+}
+
+impl<T> Data<T> {
+    pub(crate) fn one(data: T) -> Self {
+        Self { data, paging: None }
+    }
+}
+
+impl<T> Data<Vec<T>> {
+    /// A list of which `total` exist.
+    pub(crate) fn list(data: Vec<T>, total: i64) -> Self {
+        Self { data, paging: Some(Paging { total }) }
+    }
+}
+
+impl<T: Serialize> IntoResponse for Data<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct ApiError {
+    status: StatusCode,
+    reason: &'static str,
+    description: String,
+}
+
+pub(crate) type ApiResult<T> = Result<T, ApiError>;
+
+impl ApiError {
+    fn new(status: StatusCode, reason: &'static str, description: impl Into<String>) -> Self {
+        Self { status, reason, description: description.into() }
+    }
+
+    /// The body is no JSON.
+    pub(crate) fn malformed(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "Bad Request", description)
+    }
+
+    /// A field, or an id in the path, can't be used; the description names it.
+    pub(crate) fn unprocessable(description: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Entity", description)
+    }
+
+    pub(crate) fn too_large(limit: usize) -> Self {
+        let description = format!("The body is larger than {limit} bytes.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "Payload Too Large", description)
+    }
+
+    pub(crate) fn incomplete() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive.")
+    }
+
+    /// Why is for the log alone.
+    pub(crate) fn unauthorized(why: &impl std::fmt::Display) -> Self {
+        tracing::info!("refused: {why}");
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "The request requires user authentication.")
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "Not Found", "The requested resource could not be found.")
+    }
+
+    pub(crate) fn wrong_method() -> Self {
+        let description = "This path does not answer this method.";
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed", description)
+    }
+
+    pub(crate) fn no_monitor(monitor_id: Uuid) -> Self {
+        let description = format!("Failed to find monitor with id '{monitor_id}'");
+        Self::new(StatusCode::NOT_FOUND, "Monitor Not Found", description)
+    }
+
+    pub(crate) fn no_job(job_id: Uuid, monitor_id: Uuid) -> Self {
+        let description = format!("Failed to find job with id '{job_id}' in Monitor('{monitor_id}')");
+        Self::new(StatusCode::NOT_FOUND, "Job Not Found", description)
+    }
+
+    /// `missing` holds at least one id, in the order of the request.
+    pub(crate) fn no_alert_configs(missing: &[Uuid]) -> Self {
+        let description = match missing {
+            [one] => format!("Failed to find alert configuration with id '{one}'"),
+            many => {
+                let ids: Vec<String> = many.iter().map(ToString::to_string).collect();
+                format!("Failed to find alert configurations with ids '[{}]'", ids.join(", "))
+            }
+        };
+        Self::new(StatusCode::NOT_FOUND, "Alert Configuration Not Found", description)
+    }
+
+    /// The original answers 500 to an association that exists already or does not exist; its clients
+    /// know it so.
+    pub(crate) fn association(what: &str) -> Self {
+        let description = format!("Failed to configure alert: {what}");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Alert Configuration Error", description)
+    }
+
+    /// The database can't be reached.
+    pub(crate) fn unavailable(why: &impl std::fmt::Display) -> Self {
+        tracing::error!("{why}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service Unavailable",
+            "The database can't be reached at the moment; try again in some seconds.",
+        )
+    }
+
+    /// A fault of ours.
+    pub(crate) fn internal(why: &impl std::fmt::Display) -> Self {
+        tracing::error!("{why}");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "Internal Server Error",
+            "The server encountered an internal error while processing this request.",
+        )
+    }
+}
+
+impl From<DatabaseError> for ApiError {
+    fn from(e: DatabaseError) -> Self {
+        match &e {
+            DatabaseError::Pool(_) => Self::unavailable(&e),
+            DatabaseError::Statement(statement) if statement.as_db_error().is_none() => Self::unavailable(&e),
+            DatabaseError::Statement(_) | DatabaseError::Data(_) => Self::internal(&e),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for ApiError {
+    fn from(e: tokio_postgres::Error) -> Self {
+        DatabaseError::from(e).into()
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for ApiError {
+    fn from(e: deadpool_postgres::PoolError) -> Self {
+        DatabaseError::from(e).into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            error: Inner,
+        }
+        #[derive(Serialize)]
+        struct Inner {
+            code: u16,
+            reason: &'static str,
+            description: String,
+        }
+        let body = Body {
+            error: Inner { code: self.status.as_u16(), reason: self.reason, description: self.description },
+        };
+        let mut response = json(self.status, &body);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        response
+    }
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(bytes) => {
+            (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
+        }
+        Err(e) => {
+            tracing::error!("an answer could not be written: {e}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

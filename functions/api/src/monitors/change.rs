@@ -1,0 +1,139 @@
+//! A monitor is changed by its owner. That never alerts by itself, and loses nothing that a ping or a
+//! tick writes at the same time: it holds the row's lock like them.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use database::schedules::{ScheduleColumns, schedule_of};
+use domain::rules::slot_after_edit;
+use domain::{AlertOn, Rules, Schedule};
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::create::{expect, seconds};
+use super::decisions::{KNOWN_FIELDS, for_change};
+use super::read::one_monitor;
+use super::shown::ShownMonitor;
+use crate::App;
+use crate::answers::{ApiError, ApiResult, Data};
+use crate::auth::Tenant;
+use crate::requests::{Caller, Fields, Given, Ids};
+
+pub(crate) async fn change(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Ids([monitor_id]): Ids<1>,
+    headers: HeaderMap,
+    mut fields: Fields,
+) -> ApiResult<Data<ShownMonitor>> {
+    let now = (app.clock)().trunc_subsecs(6);
+    let name = fields.name()?;
+
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    let old = lock(&transaction, &tenant, monitor_id, now).await?;
+    let rules = for_change(&mut fields, old.rules.clone(), now)?;
+    let mut unknown = Vec::new();
+    if fields.optional::<serde_json::Value>("armed")? != Given::Absent {
+        unknown.push("armed was ignored: it counts when a monitor is created".to_owned());
+    }
+    fields.warn_of_rest(&KNOWN_FIELDS, &mut unknown);
+
+    let schedule = ScheduleColumns::from(&rules.schedule);
+    transaction
+        .execute_typed(
+            "update monitor set
+                 name = $3, schedule_kind = $4, every_seconds = $5, cron = $6, timezone = $7,
+                 expected_duration = $8, grace_duration = $9, start_grace_duration = $10, early_duration = $11,
+                 failure_threshold = $12, recovery_threshold = $13, alert_on = $14,
+                 schedule_version = schedule_version + 1, revision = revision + 1
+             where monitor_id = $1 and tenant = $2",
+            &[
+                (&monitor_id, Type::UUID),
+                (&tenant.0, Type::TEXT),
+                (&name, Type::TEXT),
+                (&schedule.kind, Type::TEXT),
+                (&schedule.every_seconds, Type::INT4),
+                (&schedule.cron, Type::TEXT),
+                (&schedule.timezone, Type::TEXT),
+                (&seconds(rules.expected_duration), Type::INT4),
+                (&seconds(Some(rules.grace_duration)), Type::INT4),
+                (&seconds(rules.start_grace_duration), Type::INT4),
+                (&seconds(rules.early_duration), Type::INT4),
+                (&rules.failure_threshold, Type::INT4),
+                (&rules.recovery_threshold, Type::INT4),
+                (&rules.alert_on.name(), Type::TEXT),
+            ],
+        )
+        .await?;
+    if old.rules.expects_otherwise(&rules) {
+        let next_slot = if old.armed {
+            slot_after_edit(&old.rules.schedule, &rules.schedule, old.next_slot, now)
+        } else {
+            None
+        };
+        expect(&*transaction, monitor_id, &rules.schedule, old.armed, next_slot, now).await?;
+    }
+    let mut monitor =
+        one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
+    transaction.commit().await?;
+
+    monitor.warnings.extend(unknown);
+    Ok(Data::one(monitor))
+}
+
+struct Old {
+    rules: Rules,
+    armed: bool,
+    next_slot: Option<DateTime<Utc>>,
+}
+
+/// The monitor under its lock, once everything due before now was judged by the rules as they were.
+async fn lock(
+    transaction: &deadpool_postgres::Transaction<'_>,
+    tenant: &Tenant,
+    monitor_id: Uuid,
+    now: DateTime<Utc>,
+) -> ApiResult<Old> {
+    let locked = transaction
+        .query_typed(
+            "select from monitor where monitor_id = $1 and tenant = $2 for update",
+            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    if locked.is_empty() {
+        return Err(ApiError::no_monitor(monitor_id));
+    }
+    transaction
+        .execute_typed("call let_fall_due($1, $2)", &[(&monitor_id, Type::UUID), (&now, Type::TIMESTAMPTZ)])
+        .await?;
+    let rows = transaction
+        .query_typed(
+            "select schedule_kind, every_seconds, cron, timezone, expected_duration, grace_duration,
+                    start_grace_duration, early_duration, failure_threshold, recovery_threshold, alert_on,
+                    armed, next_slot
+             from monitor where monitor_id = $1 and tenant = $2",
+            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| ApiError::no_monitor(monitor_id))?;
+    Ok(Old { rules: rules_of(row)?, armed: row.try_get("armed")?, next_slot: row.try_get("next_slot")? })
+}
+
+fn rules_of(row: &Row) -> ApiResult<Rules> {
+    let wide = |column: &str| -> Result<Option<i64>, tokio_postgres::Error> {
+        Ok(row.try_get::<_, Option<i32>>(column)?.map(i64::from))
+    };
+    Ok(Rules {
+        // A schedule that can't be read any more can still be replaced.
+        schedule: schedule_of(row).unwrap_or(Schedule::None),
+        expected_duration: wide("expected_duration")?,
+        grace_duration: wide("grace_duration")?.unwrap_or_default(),
+        start_grace_duration: wide("start_grace_duration")?,
+        early_duration: wide("early_duration")?,
+        failure_threshold: row.try_get("failure_threshold")?,
+        recovery_threshold: row.try_get("recovery_threshold")?,
+        alert_on: AlertOn::from_name(row.try_get("alert_on")?).unwrap_or(AlertOn::First),
+    })
+}

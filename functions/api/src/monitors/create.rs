@@ -1,0 +1,118 @@
+//! A new monitor.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use chrono::{DateTime, SubsecRound as _, Utc};
+use database::schedules::ScheduleColumns;
+use domain::rules::first_slot;
+use domain::{Rules, Schedule};
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::decisions::{KNOWN_FIELDS, for_creation};
+use super::read::one_monitor;
+use super::shown::ShownMonitor;
+use crate::App;
+use crate::answers::{ApiResult, Data};
+use crate::auth::Tenant;
+use crate::requests::{Caller, Fields};
+
+pub(crate) async fn create(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    headers: HeaderMap,
+    mut fields: Fields,
+) -> ApiResult<Data<ShownMonitor>> {
+    let now = (app.clock)().trunc_subsecs(6);
+    let name = fields.name()?;
+    let rules = for_creation(&mut fields, now)?;
+    let armed = fields.optional("armed")?.value().unwrap_or(false);
+    let mut unknown = Vec::new();
+    fields.warn_of_rest(&KNOWN_FIELDS, &mut unknown);
+
+    let monitor_id = Uuid::new_v4();
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    insert(&*transaction, &tenant, monitor_id, &name, &rules, now).await?;
+    let next_slot = if armed { first_slot(&rules.schedule, now) } else { None };
+    expect(&*transaction, monitor_id, &rules.schedule, armed, next_slot, now).await?;
+    let mut monitor =
+        one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
+    transaction.commit().await?;
+
+    monitor.warnings.extend(unknown);
+    Ok(Data::one(monitor))
+}
+
+async fn insert(
+    client: &impl GenericClient,
+    tenant: &Tenant,
+    monitor_id: Uuid,
+    name: &str,
+    rules: &Rules,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    let schedule = ScheduleColumns::from(&rules.schedule);
+    client
+        .execute_typed(
+            "insert into monitor (
+                 monitor_id, tenant, name, ping_id, created_at, schedule_kind, every_seconds, cron, timezone,
+                 expected_duration, grace_duration, start_grace_duration, early_duration,
+                 failure_threshold, recovery_threshold, alert_on
+             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+            &[
+                (&monitor_id, Type::UUID),
+                (&tenant.0, Type::TEXT),
+                (&name, Type::TEXT),
+                (&Uuid::new_v4(), Type::UUID),
+                (&now, Type::TIMESTAMPTZ),
+                (&schedule.kind, Type::TEXT),
+                (&schedule.every_seconds, Type::INT4),
+                (&schedule.cron, Type::TEXT),
+                (&schedule.timezone, Type::TEXT),
+                (&seconds(rules.expected_duration), Type::INT4),
+                (&seconds(Some(rules.grace_duration)), Type::INT4),
+                (&seconds(rules.start_grace_duration), Type::INT4),
+                (&seconds(rules.early_duration), Type::INT4),
+                (&rules.failure_threshold, Type::INT4),
+                (&rules.recovery_threshold, Type::INT4),
+                (&rules.alert_on.name(), Type::TEXT),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// What the monitor expects from now on.
+pub(super) async fn expect(
+    client: &impl GenericClient,
+    monitor_id: Uuid,
+    schedule: &Schedule,
+    armed: bool,
+    next_slot: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    let slots = match schedule {
+        Schedule::Cron(cron) => Some(cron.slots_after(now)),
+        Schedule::None | Schedule::Every(_) => None,
+    };
+    client
+        .execute_typed(
+            "call expect($1, $2, $3, $4, $5)",
+            &[
+                (&monitor_id, Type::UUID),
+                (&armed, Type::BOOL),
+                (&next_slot, Type::TIMESTAMPTZ),
+                (&slots, Type::TIMESTAMPTZ_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Checked to be at most `domain::MAX_DURATION`, which fits.
+pub(super) fn seconds(duration: Option<i64>) -> Option<i32> {
+    duration.and_then(|seconds| i32::try_from(seconds).ok())
+}

@@ -1,0 +1,137 @@
+//! A monitor as callers see it.
+
+use axum::http::HeaderMap;
+use axum::http::header::HOST;
+use chrono::{DateTime, Utc};
+use database::jobs::Job;
+use database::schedules::schedule_of;
+use domain::Schedule;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::crontab_line::crontab_line;
+use crate::PublicUrl;
+use crate::answers::ApiResult;
+
+/// The columns of `monitor m` that [`ShownMonitor::of`] reads. `is_heard`: somebody would be told.
+pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
+     m.every_seconds, m.cron, m.timezone, m.expected_duration, m.grace_duration, m.start_grace_duration, \
+     m.early_duration, m.failure_threshold, m.recovery_threshold, m.alert_on, m.status, m.armed, m.open_jobs, \
+     m.next_slot, m.last_signal_at, \
+     least(slot_deadline(m), case when m.open_jobs > 0 then ( \
+         select min(j.due_at) from job j \
+         where j.monitor_id = m.monitor_id and j.end_time is null and not j.overran) end) as deadline, \
+     exists ( \
+         select from alert_config c where c.tenant = m.tenant and c.active and ( \
+             exists (select from monitor_alert_config x \
+                     where x.monitor_id = m.monitor_id and x.alert_config_id = c.alert_config_id) \
+             or c.is_default and not exists ( \
+                 select from monitor_alert_config x where x.monitor_id = m.monitor_id))) as is_heard";
+
+#[derive(Serialize)]
+pub(crate) struct ShownMonitor {
+    pub(super) monitor_id: Uuid,
+    name: String,
+    schedule: Value,
+    expected_duration: Option<i32>,
+    grace_duration: i32,
+    start_grace_duration: Option<i32>,
+    early_duration: Option<i32>,
+    failure_threshold: i32,
+    recovery_threshold: i32,
+    alert_on: String,
+    status: String,
+    running: bool,
+    armed: bool,
+    ping_url: String,
+    crontab_line: String,
+    created_at: DateTime<Utc>,
+    next_expected_at: Option<DateTime<Utc>>,
+    due_at: Option<DateTime<Utc>>,
+    pub(super) last_started_job: Option<Job>,
+    pub(super) last_finished_job: Option<Job>,
+    pub(super) warnings: Vec<String>,
+    /// Newest first; only where one monitor is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) jobs: Option<Vec<Job>>,
+}
+
+impl ShownMonitor {
+    /// Reads [`MONITOR_COLUMNS`].
+    pub(super) fn of(row: &Row, base_url: &str) -> ApiResult<Self> {
+        let schedule = schedule_of(row)?;
+        let ping_url = format!("{base_url}/ping/{}", row.try_get::<_, Uuid>("ping_id")?);
+        let name: String = row.try_get("name")?;
+        let never_pinged = row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none();
+        Ok(Self {
+            monitor_id: row.try_get("monitor_id")?,
+            warnings: warnings(&name, &schedule, row.try_get("is_heard")?, never_pinged),
+            name,
+            expected_duration: row.try_get("expected_duration")?,
+            grace_duration: row.try_get("grace_duration")?,
+            start_grace_duration: row.try_get("start_grace_duration")?,
+            early_duration: row.try_get("early_duration")?,
+            failure_threshold: row.try_get("failure_threshold")?,
+            recovery_threshold: row.try_get("recovery_threshold")?,
+            alert_on: row.try_get("alert_on")?,
+            status: row.try_get("status")?,
+            running: row.try_get::<_, i32>("open_jobs")? > 0,
+            armed: row.try_get("armed")?,
+            crontab_line: crontab_line(&schedule, &ping_url),
+            ping_url,
+            schedule: shown_schedule(&schedule),
+            created_at: row.try_get("created_at")?,
+            next_expected_at: row.try_get("next_slot")?,
+            due_at: row.try_get("deadline")?,
+            last_started_job: None,
+            last_finished_job: None,
+            jobs: None,
+        })
+    }
+}
+
+fn shown_schedule(schedule: &Schedule) -> Value {
+    match schedule {
+        Schedule::None => Value::Null,
+        Schedule::Every(seconds) => json!({ "every": seconds }),
+        Schedule::Cron(cron) => json!({
+            "cron": cron.expression(),
+            "timezone": cron.zone().map_or("UTC", chrono_tz::Tz::name),
+        }),
+    }
+}
+
+fn warnings(name: &str, schedule: &Schedule, is_heard: bool, never_pinged: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if name.trim().is_empty() {
+        warnings.push("no name: alerts will not say which job they are about");
+    }
+    match schedule {
+        Schedule::None => warnings.push("no schedule: a job that stops running goes unnoticed"),
+        Schedule::Cron(cron) if cron.zone().is_none() => {
+            warnings.push("no timezone was given: the schedule is read in UTC");
+        }
+        Schedule::Every(_) | Schedule::Cron(_) => {}
+    }
+    if !is_heard {
+        warnings.push("nobody hears of it: no active alert config is attached, and none is a default");
+    }
+    if never_pinged {
+        warnings.push("never pinged: nothing is expected before the first ping");
+    }
+    warnings.into_iter().map(Into::into).collect()
+}
+
+impl PublicUrl {
+    pub(super) fn base(&self, headers: &HeaderMap) -> String {
+        match self {
+            Self::Fixed(url) => url.clone(),
+            Self::FromHost => {
+                let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+                format!("http://{host}")
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! What a request is made of: who calls, the ids in its path, the fields of its body.
+//!
+//! Handlers take these in this order, which is the order of the checks: 401, then 422 for the path, then
+//! 400, 413 or 422 for the body.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use http_common::body::{self, BodyError};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::App;
+use crate::answers::{ApiError, ApiResult};
+use crate::auth::Tenant;
+
+/// JSON bodies may have this many bytes.
+const BODY_LIMIT: usize = 1024 * 1024;
+
+/// The longest name, in characters.
+const LONGEST_NAME: usize = 4_096;
+
+/// The tenant on whose behalf the request is made.
+pub(crate) struct Caller(pub(crate) Tenant);
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        match app.verifier.tenant(authorization, (app.clock)()).await {
+            Ok(tenant) => Ok(Self(tenant)),
+            Err(refused) => Err(ApiError::unauthorized(&refused)),
+        }
+    }
+}
+
+/// The ids in the path, in their order. Upper case, no dashes and braces are accepted.
+pub(crate) struct Ids<const N: usize>(pub(crate) [Uuid; N]);
+
+impl<const N: usize> FromRequestParts<App> for Ids<N> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
+        let unusable = || ApiError::unprocessable("The path holds an id that is not a UUID.");
+        let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| unusable())?;
+        let ids: Option<Vec<Uuid>> = params.iter().map(|(_, text)| Uuid::try_parse(text).ok()).collect();
+        ids.and_then(|ids| ids.try_into().ok()).map(Self).ok_or_else(unusable)
+    }
+}
+
+/// The fields of a JSON object, taken out one by one, so that each error can name its field and what is
+/// left at the end is unknown.
+#[derive(Debug)]
+pub(crate) struct Fields(BTreeMap<String, Value>);
+
+impl FromRequest<App> for Fields {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> ApiResult<Self> {
+        let bytes = body::read(request.into_body(), BODY_LIMIT).await.map_err(|e| match e {
+            BodyError::TooLarge => ApiError::too_large(BODY_LIMIT),
+            BodyError::Incomplete => ApiError::incomplete(),
+        })?;
+        Self::parse(&bytes)
+    }
+}
+
+impl Fields {
+    fn parse(bytes: &[u8]) -> ApiResult<Self> {
+        serde_json::from_slice(bytes).map_err(|e| {
+            if e.is_data() {
+                ApiError::unprocessable(format!("The body can't be used: {e}"))
+            } else {
+                ApiError::malformed(format!("The body is not JSON: {e}"))
+            }
+        })
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// A field that must be there; null only where `T` takes it.
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, name: &str) -> ApiResult<T> {
+        let value = self.0.remove(name).ok_or_else(|| missing(name))?;
+        serde_json::from_value(value).map_err(|e| wrong(name, &e))
+    }
+
+    /// A field that may be absent; a null is the same as `null`.
+    pub(crate) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> ApiResult<Given<T>> {
+        match self.0.remove(name) {
+            None => Ok(Given::Absent),
+            Some(Value::Null) => Ok(Given::Null),
+            Some(value) => serde_json::from_value(value).map(Given::Value).map_err(|e| wrong(name, &e)),
+        }
+    }
+
+    pub(crate) fn name(&mut self) -> ApiResult<String> {
+        let name: String = self.required("name")?;
+        if name.chars().count() > LONGEST_NAME {
+            return Err(wrong("name", &format!("it is longer than {LONGEST_NAME} characters")));
+        }
+        no_nul("name", &name)?;
+        Ok(name)
+    }
+
+    /// Warns of every field that nobody took.
+    pub(crate) fn warn_of_rest(self, known: &[&str], warnings: &mut Vec<String>) {
+        for name in self.0.into_keys() {
+            let shown: String = name.chars().take(64).collect();
+            let meant = known.iter().find(|known| is_close(known, &name));
+            warnings.push(match meant {
+                Some(meant) => format!("unknown field '{shown}' was ignored: did you mean '{meant}'?"),
+                None => format!("unknown field '{shown}' was ignored"),
+            });
+        }
+    }
+}
+
+/// What a body says of a field that it need not have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Given<T> {
+    Absent,
+    Null,
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// Absent keeps, null clears.
+    pub(crate) fn or_keep(self, kept: Option<T>) -> Option<T> {
+        match self {
+            Self::Absent => kept,
+            Self::Null => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    pub(crate) fn value(self) -> Option<T> {
+        self.or_keep(None)
+    }
+}
+
+fn missing(name: &str) -> ApiError {
+    ApiError::unprocessable(format!("{name}: the field is missing"))
+}
+
+pub(crate) fn wrong(name: &str, why: &impl fmt::Display) -> ApiError {
+    ApiError::unprocessable(format!("{name}: {why}"))
+}
+
+/// Postgres has no place for it in text.
+pub(crate) fn no_nul(name: &str, text: &str) -> ApiResult<()> {
+    if text.contains('\0') { Err(wrong(name, &"it contains a NUL character")) } else { Ok(()) }
+}
+
+/// Whether one slip of the fingers lies between two names: a letter too few, too many, another or swapped.
+fn is_close(known: &str, given: &str) -> bool {
+    let (a, b) = (known.as_bytes(), given.as_bytes());
+    if a.len().abs_diff(b.len()) > 1 {
+        return false;
+    }
+    let same_head = a.iter().zip(b).take_while(|(x, y)| x == y).count();
+    let same_tail = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    let differing = a.len().max(b.len()).saturating_sub(same_head + same_tail);
+    let swapped = a.len() == b.len()
+        && differing == 2
+        && a.get(same_head) == b.get(same_head + 1)
+        && a.get(same_head + 1) == b.get(same_head);
+    differing <= 1 || swapped
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = BTreeMap::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    let value = map.next_value()?;
+                    if fields.insert(name.clone(), value).is_some() {
+                        let name: String = name.chars().take(64).collect();
+                        return Err(A::Error::custom(format!("the field '{name}' is given twice")));
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_fingers_is_recognised() {
+        for given in ["shedule", "schedul", "schedulee", "schedulr", "scheduel", "Schedule"] {
+            assert!(is_close("schedule", given), "{given}");
+        }
+        for given in ["name", "grace_duration", "sched", ""] {
+            assert!(!is_close("schedule", given), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_object_is_told_apart_from_one_that_is_no_json() {
+        for (body, code) in [
+            ("", 400),
+            ("{", 400),
+            ("nul", 400),
+            ("{'a':1}", 400),
+            ("\u{1}", 400),
+            (r#"{"a":"\ud800"}"#, 400),
+            ("[]", 422),
+            ("1", 422),
+            ("null", 422),
+            (r#"["n",1,2]"#, 422),
+            (r#"{"a":1,"a":2}"#, 422),
+        ] {
+            let error = format!("{:?}", Fields::parse(body.as_bytes()).unwrap_err());
+            assert!(error.contains(&format!("status: {code}")), "{body}: {error}");
+        }
+        assert!(Fields::parse(&[b'[', 0xff, b']']).is_err());
+        assert!(Fields::parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+}

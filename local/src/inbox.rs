@@ -1,0 +1,167 @@
+//! The inbox: where alerts go on one machine until somebody says where they should go. A default alert
+//! config of each tenant leads here, and each alert is one line in the terminal.
+
+use std::collections::HashSet;
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::auth::Verifier;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::post;
+use database::{DatabaseError, Pool};
+use http_common::{Clock, body};
+use serde::Deserialize;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+const LONGEST_MESSAGE: usize = 256 * 1024;
+
+/// The ids of the inboxes' alert configs are made from their tenants' names, so that each tenant has one.
+const IDS: Uuid = Uuid::from_u128(0x9a6f_0c1e_5c1b_4f0e_8a53_1d1f_6a7b_3c20);
+
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    pool: Pool,
+    verifier: Arc<Verifier>,
+    clock: Clock,
+    url: Arc<str>,
+    tenants: Arc<Mutex<HashSet<String>>>,
+}
+
+impl Inbox {
+    /// Inboxes that exist from an earlier start listen on today's port from now on.
+    pub(crate) async fn new(pool: Pool, verifier: Arc<Verifier>, clock: Clock, address: SocketAddr) -> Self {
+        let url: Arc<str> = format!("http://{address}/inbox").into();
+        let inbox = Self { pool, verifier, clock, url, tenants: Arc::default() };
+        if let Err(e) = inbox.follow_the_port().await {
+            tracing::error!("the inboxes of earlier starts were not found: {e}");
+        }
+        inbox
+    }
+
+    async fn follow_the_port(&self) -> Result<(), DatabaseError> {
+        self.pool
+            .get()
+            .await?
+            .execute_typed(
+                r"update alert_config set url = $1
+                  where name = 'inbox' and url <> $1 and url ~ '^http://127\.0\.0\.1:[0-9]+/inbox$'",
+                &[(&&*self.url, Type::TEXT)],
+            )
+            .await?;
+        Ok(())
+    }
+
+    /// Gives each tenant an inbox with its first request.
+    pub(crate) fn seeding(&self, api: Router) -> Router {
+        api.layer(from_fn_with_state(self.clone(), seed))
+    }
+
+    async fn seed(&self, tenant: &str) -> Result<(), DatabaseError> {
+        self.pool
+            .get()
+            .await?
+            .execute_typed(
+                "insert into alert_config (
+                     alert_config_id, tenant, name, created_at, active, on_late, on_error, on_recovered,
+                     is_default, type, url
+                 ) values ($1, $2, 'inbox', $3, true, true, true, true, true, 'webhook', $4)
+                 on conflict (alert_config_id) do nothing",
+                &[
+                    (&Uuid::new_v5(&IDS, tenant.as_bytes()), Type::UUID),
+                    (&tenant, Type::TEXT),
+                    (&(self.clock)(), Type::TIMESTAMPTZ),
+                    (&&*self.url, Type::TEXT),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    fn is_new(&self, tenant: &str) -> bool {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned())
+    }
+
+    fn forget(&self, tenant: &str) {
+        self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+    }
+}
+
+async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Response {
+    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if authorization.is_some()
+        && let Ok(tenant) = inbox.verifier.tenant(authorization, (inbox.clock)()).await
+        && inbox.is_new(&tenant.0)
+        && let Err(e) = inbox.seed(&tenant.0).await
+    {
+        inbox.forget(&tenant.0);
+        tracing::error!("a tenant got no inbox: {e}");
+    }
+    next.run(request).await
+}
+
+pub(crate) fn router() -> Router {
+    Router::new().route("/inbox", post(receive))
+}
+
+#[derive(Deserialize)]
+struct Message {
+    r#type: String,
+    monitor: Monitor,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+struct Monitor {
+    name: String,
+}
+
+async fn receive(request: Request) -> StatusCode {
+    let Ok(bytes) = body::read(request.into_body(), LONGEST_MESSAGE).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE;
+    };
+    let Ok(message) = serde_json::from_slice::<Message>(&bytes) else { return StatusCode::BAD_REQUEST };
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    crate::say(&line(&message, colours));
+    StatusCode::NO_CONTENT
+}
+
+/// `late  demo  expected 14:02:05, nothing came by 14:02:07; last success 14:02:00`
+fn line(message: &Message, colours: bool) -> String {
+    let (begin, end) = match (colours, message.r#type.as_str()) {
+        (false, _) => ("", ""),
+        (true, "late") => ("\x1b[1;33m", "\x1b[0m"),
+        (true, "recovered") => ("\x1b[1;32m", "\x1b[0m"),
+        (true, _) => ("\x1b[1;31m", "\x1b[0m"),
+    };
+    let kind = plain(&message.r#type);
+    format!("{begin}{kind}{end}  {}  {}", plain(&message.monitor.name), plain(&message.reason))
+}
+
+/// A name must not move the cursor or colour the terminal.
+fn plain(text: &str) -> String {
+    let shown = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    shown.take(500).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alert_is_one_line_that_can_do_nothing_to_the_terminal() {
+        let message = Message {
+            r#type: "late".into(),
+            monitor: Monitor { name: "de\u{1b}[2Jmo\n".into() },
+            reason: "expected 14:02:05".into(),
+        };
+        assert_eq!(line(&message, false), "late  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
+        assert_eq!(line(&message, true), "\x1b[1;33mlate\x1b[0m  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
+    }
+}

@@ -1,0 +1,103 @@
+//! What happens without a request: the tick, and the deliveries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use database::Pool;
+use http_common::Clock;
+use notify::webhook::Webhooks;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep};
+
+const TICK: Duration = Duration::from_secs(1);
+
+/// How often deliveries are looked for when no tick calls for it: alerts of pings wait this long at most.
+const DELIVERY_PAUSE: Duration = Duration::from_millis(300);
+
+/// Sends under way at once: a destination that is slow to answer takes one of them, not the loop.
+const MOST_SENDS: usize = 64;
+
+pub(crate) async fn run(pool: Pool, webhooks: Webhooks, clock: Clock, stopped: watch::Receiver<bool>) {
+    let judged = Arc::new(Notify::new());
+    tokio::join!(
+        ticks(pool.clone(), judged.clone(), stopped.clone()),
+        deliveries(pool, webhooks, clock, judged, stopped),
+    );
+}
+
+async fn ticks(pool: Pool, judged: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+    let mut seconds = interval(TICK);
+    seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trouble = Trouble::default();
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            _ = seconds.tick() => {}
+        }
+        match late_check::tick(&pool, None).await {
+            Ok(tick) => {
+                trouble.over("lateness is judged again");
+                if tick.monitors > 0 {
+                    judged.notify_one();
+                }
+            }
+            Err(e) => trouble.is(&format!("lateness can't be judged: {e}")),
+        }
+    }
+}
+
+async fn deliveries(
+    pool: Pool,
+    webhooks: Webhooks,
+    clock: Clock,
+    judged: Arc<Notify>,
+    mut stopped: watch::Receiver<bool>,
+) {
+    let permits = Arc::new(Semaphore::new(MOST_SENDS));
+    let mut sends = JoinSet::new();
+    let mut trouble = Trouble::default();
+    while !*stopped.borrow() {
+        while sends.try_join_next().is_some() {}
+        let free = i64::try_from(permits.available_permits()).unwrap_or(0);
+        let claimed = if free == 0 { Ok(Vec::new()) } else { notify::claim(&pool, clock(), free).await };
+        match claimed {
+            Ok(claimed) => {
+                trouble.over("deliveries go out again");
+                for delivery in claimed {
+                    let Ok(permit) = permits.clone().try_acquire_owned() else { break };
+                    let (pool, webhooks, now) = (pool.clone(), webhooks.clone(), clock());
+                    sends.spawn(async move {
+                        notify::deliver(&pool, &webhooks, delivery, now).await;
+                        drop(permit);
+                    });
+                }
+            }
+            Err(e) => trouble.is(&format!("deliveries can't be claimed: {e}")),
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => {}
+            () = judged.notified() => {}
+            () = sleep(DELIVERY_PAUSE) => {}
+        }
+    }
+    while sends.join_next().await.is_some() {}
+}
+
+/// Says once that something is wrong, and once that it is over.
+#[derive(Default)]
+struct Trouble(bool);
+
+impl Trouble {
+    fn is(&mut self, what: &str) {
+        if !std::mem::replace(&mut self.0, true) {
+            tracing::error!("{what}");
+        }
+    }
+
+    fn over(&mut self, what: &str) {
+        if std::mem::replace(&mut self.0, false) {
+            tracing::info!("{what}");
+        }
+    }
+}

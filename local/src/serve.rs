@@ -1,0 +1,87 @@
+//! The listener with everything that answers on it, beside the loops that work behind it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use api::auth::Verifier;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use database::Pool;
+use http_common::{Clock, SourceAddress};
+use notify::webhook::Webhooks;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::settings::Settings;
+use crate::{inbox, loops, welcome};
+
+/// How long requests and sends may go on once the process was told to stop.
+const TIME_TO_STOP: Duration = Duration::from_secs(5);
+
+pub(crate) async fn serve(
+    settings: Settings,
+    pool: Pool,
+    loops_pool: Pool,
+    clock: Clock,
+) -> Result<(), String> {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
+    let listener = TcpListener::bind(address).await.map_err(|e| match e.kind() {
+        std::io::ErrorKind::AddrInUse => format!("port {} is taken; PORT=8001 takes another", settings.port),
+        _ => format!("{address} can't be listened on: {e}"),
+    })?;
+    let address = listener.local_addr().map_err(|e| e.to_string())?;
+    let verifier = Arc::new(Verifier::new(settings.auth)?);
+    let webhooks = Webhooks::new(settings.allowed_networks)?;
+    let inbox = inbox::Inbox::new(pool.clone(), verifier.clone(), clock.clone(), address).await;
+
+    let app = inbox
+        .seeding(api::router(api::App {
+            pool: pool.clone(),
+            clock: clock.clone(),
+            verifier,
+            public_url: settings.public_url,
+        }))
+        .merge(ping::router(ping::App { pool, clock: clock.clone() }))
+        .merge(inbox::router())
+        .layer(from_fn(source_address));
+
+    let (stop, stopped) = watch::channel(false);
+    let loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, stopped.clone()));
+    welcome::print(address, settings.development_token.as_deref());
+
+    let mut stopping = stopped.clone();
+    let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move { drop(stopping.wait_for(|stop| *stop).await) });
+    let serving = tokio::spawn(async move { serving.await });
+
+    told_to_stop().await;
+    stop.send_replace(true);
+    // Whatever does not end in time is cut off: nothing is lost by that, pings are repeated by their
+    // senders and claims by the next process.
+    let all = async { (serving.await, loops.await) };
+    drop(tokio::time::timeout(TIME_TO_STOP, all).await);
+    Ok(())
+}
+
+async fn source_address(mut request: Request, next: Next) -> Response {
+    if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
+        let source = SourceAddress(peer.ip());
+        request.extensions_mut().insert(source);
+    }
+    next.run(request).await
+}
+
+async fn told_to_stop() {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
