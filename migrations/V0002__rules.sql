@@ -279,15 +279,18 @@ $$;
 
 -- Applies a signal: the whole of a ping, in one round trip.
 -- outcome: 'applied'; 'repeated': this signal was here before; 'unknown': no monitor has this ping id;
--- 'needs_slots': nothing was applied, call again with the slots after p_received_at of that schedule
--- version (slots_after: give it those first, with give_slots).
+-- 'needs_slots': nothing was applied but what fell due before it; call again with the slots after
+-- p_received_at of that schedule version, and with the answer's calm_before (slots_after: give it those
+-- first, with give_slots).
 create function apply_signal(
     p_ping_id uuid, p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid,
     p_exit_status smallint, p_source_address text, p_user_agent text, p_body bytea,
-    p_slots timestamptz[] default null, p_schedule_version integer default null
+    p_slots timestamptz[] default null, p_schedule_version integer default null,
+    p_calm_before boolean default null
 )
 returns table (
-    outcome text, monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz
+    outcome text, monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz,
+    calm_before boolean
 )
 language plpgsql as $$
 #variable_conflict use_column
@@ -306,13 +309,13 @@ declare
 begin
     select * into m from monitor where ping_id = p_ping_id for update;
     if not found then
-        return query select 'unknown', null::uuid, null::integer, null::text, null::text, null::timestamptz;
+        return query select 'unknown', null::uuid, null::integer, null::text, null::text, null::timestamptz, null::boolean;
         return;
     end if;
 
     -- Signals apply in the order of the lock; time never runs backwards for a monitor.
     v_at := greatest(p_received_at, m.last_signal_at);
-    v_calm_before := m.incident_id is null;
+    v_calm_before := coalesce(p_calm_before, m.incident_id is null);
     if m.due_at < v_at then
         m := fall_due(m, v_at);
         v_fallen := m;
@@ -326,7 +329,7 @@ begin
         if v_fallen.monitor_id is not null then
             call save_state(v_fallen);
         end if;
-        return query select outcome, m.monitor_id, null::integer, null::text, null::text, null::timestamptz;
+        return query select outcome, m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
         return;
     end if;
 
@@ -348,7 +351,8 @@ begin
                 if v_fallen.monitor_id is not null then
                     call save_state(v_fallen);
                 end if;
-                return query select 'needs_slots', m.monitor_id, m.schedule_version, m.cron, m.timezone, m.slots_after;
+                return query select 'needs_slots', m.monitor_id, m.schedule_version, m.cron, m.timezone,
+                    m.slots_after, v_calm_before;
                 return;
             end if;
             if v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
@@ -394,7 +398,7 @@ begin
         if v_fallen.monitor_id is not null then
             call save_state(v_fallen);
         end if;
-        return query select 'repeated', m.monitor_id, null::integer, null::text, null::text, null::timestamptz;
+        return query select 'repeated', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
         return;
     end if;
 
@@ -445,6 +449,14 @@ begin
             if m.incident_id is null then
                 m.status := 'up';
             elsif m.good_results >= m.recovery_threshold then
+                if v_calm_before and p_calm_before is not null then
+                    -- The call before this one was committed: somebody may have heard of the incident.
+                    perform from delivery d join alert a using (alert_id)
+                    where a.incident_id = m.incident_id for update of d;
+                    v_calm_before := not exists (
+                        select from delivery d join alert a using (alert_id)
+                        where a.incident_id = m.incident_id and d.attempts > 0);
+                end if;
                 if v_calm_before then
                     -- Begun and ended within this signal: the late alerts say both.
                     update alert set succeeded_at = v_at where incident_id = m.incident_id;
@@ -462,7 +474,7 @@ begin
     end if;
 
     call save_state(m);
-    return query select 'applied', m.monitor_id, null::integer, null::text, null::text, null::timestamptz;
+    return query select 'applied', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
 end
 $$;
 

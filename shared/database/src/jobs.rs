@@ -20,7 +20,7 @@ pub struct Job {
     pub job_id: Uuid,
     pub start_time: NaiveDateTime,
     pub end_time: Option<NaiveDateTime>,
-    /// Whole seconds; `None` while it runs, and of a run that nobody announced.
+    /// Whole seconds; `None` while it runs, of a run that nobody announced, and of one that was abandoned.
     pub duration: Option<i64>,
     pub in_progress: bool,
     pub late: bool,
@@ -43,13 +43,15 @@ impl Job {
         let end: Option<DateTime<Utc>> = row.try_get("end_time")?;
         let due_at: Option<DateTime<Utc>> = row.try_get("job_due_at")?;
         let announced: bool = row.try_get("announced")?;
-        let succeeded = row.try_get("succeeded")?;
+        let succeeded: Option<bool> = row.try_get("succeeded")?;
         let output: Option<&[u8]> = row.try_get("output")?;
         Ok(Some(Self {
             job_id,
             start_time: start.naive_utc(),
             end_time: end.map(|end| end.naive_utc()),
-            duration: end.filter(|_| announced).map(|end| (end - start).num_seconds().abs()),
+            duration: end
+                .filter(|_| announced && succeeded.is_some())
+                .map(|end| (end - start).num_seconds().abs()),
             in_progress: end.is_none(),
             late: due_at.is_some_and(|due| end.unwrap_or(now) > due),
             succeeded,

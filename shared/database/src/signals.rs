@@ -36,8 +36,8 @@ pub enum Outcome {
 }
 
 /// See `migrations/V0002__rules.sql`. Relies on the unique index on `monitor.ping_id`.
-const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after \
-     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before \
+     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// A schedule that ran out of slots needs a few calls more; each covers 64 slots of what was missed, and
 /// an incident begins after at most 1000 misses.
@@ -51,6 +51,7 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcom
     let client = pool.get().await?;
     let mut slots: Option<Vec<DateTime<Utc>>> = None;
     let mut schedule_version: Option<i32> = None;
+    let mut calm_before: Option<bool> = None;
     for _ in 0..MOST_CALLS {
         let rows = client
             .query_typed(
@@ -67,6 +68,7 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcom
                     (&signal.body, Type::BYTEA),
                     (&slots, Type::TIMESTAMPTZ_ARRAY),
                     (&schedule_version, Type::INT4),
+                    (&calm_before, Type::BOOL),
                 ],
             )
             .await?;
@@ -86,6 +88,7 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcom
         }
         slots = Some(cron.slots_after(signal.received_at));
         schedule_version = Some(version);
+        calm_before = row.try_get("calm_before")?;
     }
     Err(DatabaseError::Data("the slots of a schedule were never enough".into()))
 }

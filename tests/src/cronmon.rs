@@ -1,0 +1,151 @@
+//! CronMon in this process: the real routers on a real listener, a database of its own, a clock that the
+//! test sets. Ticks and deliveries happen when the test says so.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, Utc};
+use database::Pool;
+use notify::webhook::Webhooks;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::databases::{new_database, pool};
+use crate::tokens::Issuer;
+
+pub struct CronMon {
+    pub url: String,
+    pub database_url: String,
+    pub pool: Pool,
+    pub issuer: Issuer,
+    pub http: Client,
+    clock: Arc<AtomicI64>,
+    webhooks: Webhooks,
+}
+
+/// What the API answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub body: Value,
+}
+
+impl CronMon {
+    pub async fn start() -> Self {
+        let database_url = new_database().await;
+        let pool = pool(&database_url, 10);
+        let issuer = Issuer::new();
+        let clock = Arc::new(AtomicI64::new(0));
+        let reads = clock.clone();
+        let now: http_common::Clock =
+            Arc::new(move || DateTime::from_timestamp_micros(reads.load(Ordering::SeqCst)).unwrap());
+        let verifier = api::auth::Verifier::new(api::auth::Settings {
+            certs_url: issuer.certs_url(),
+            require_audience: true,
+            issuer: None,
+        })
+        .unwrap();
+        let app = api::router(api::App {
+            pool: pool.clone(),
+            clock: now.clone(),
+            verifier: Arc::new(verifier),
+            public_url: api::PublicUrl::FromHost,
+        })
+        .merge(ping::router(ping::App { pool: pool.clone(), clock: now }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let cronmon = Self {
+            url,
+            database_url,
+            pool,
+            issuer,
+            http: http_client(),
+            clock,
+            webhooks: Webhooks::new("127.0.0.0/8".parse().unwrap()).unwrap(),
+        };
+        cronmon.set_clock("2026-11-22T12:00:00Z".parse().unwrap());
+        cronmon
+    }
+
+    pub fn set_clock(&self, now: DateTime<Utc>) {
+        self.clock.store(now.timestamp_micros(), Ordering::SeqCst);
+    }
+
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.clock.load(Ordering::SeqCst)).unwrap()
+    }
+
+    /// One tick at the clock's time.
+    pub async fn tick(&self) {
+        late_check::tick(&self.pool, Some(self.now())).await.unwrap();
+    }
+
+    /// Delivers until nothing more is due at the clock's time.
+    pub async fn deliver(&self) {
+        while notify::deliver_due(&self.pool, &self.webhooks, self.now()).await.unwrap() > 0 {}
+    }
+
+    /// A request to the API as the tenant `acme`.
+    pub async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.call_as("acme", method, path, body).await
+    }
+
+    pub async fn call_as(&self, tenant: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v1{path}", self.url))
+            .header("authorization", format!("Bearer {}", self.issuer.token(tenant)));
+        if let Some(body) = body {
+            request = request.body(body.to_string());
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        let text = response.text().await.unwrap();
+        Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+    }
+
+    /// A monitor of the tenant `acme`, as the API shows it.
+    pub async fn create(&self, body: Value) -> Value {
+        let answer = self.call(Method::POST, "/monitors", Some(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"].clone()
+    }
+
+    /// The monitor as the API shows it now.
+    pub async fn read(&self, monitor: &Value) -> Value {
+        let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
+        let answer = self.call(Method::GET, &path, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"].clone()
+    }
+
+    /// Every monitor of `acme` that has no alert config of its own is heard at this URL.
+    pub async fn hear_everything_at(&self, url: &str) -> Value {
+        let body = json!({ "name": "hook", "default": true, "type": { "webhook": { "url": url } } });
+        let answer = self.call(Method::POST, "/alert-configs", Some(&body)).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"].clone()
+    }
+
+    /// Pings a monitor; `rest` is what follows its ping id.
+    pub async fn ping(&self, monitor: &Value, rest: &str) {
+        let url = format!("{}{rest}", monitor["ping_url"].as_str().unwrap());
+        let response = self.http.post(url).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.text().await.unwrap(), "OK");
+    }
+}
+
+/// A client for plain HTTP.
+///
+/// # Panics
+/// When it can't be built.
+#[must_use]
+pub fn http_client() -> Client {
+    // A client wants a TLS provider though it will never need one; the second call finds the first one's.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    Client::new()
+}

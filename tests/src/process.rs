@@ -1,0 +1,61 @@
+//! The built `cronmon` as a process that can be killed.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+
+pub struct Process {
+    pub url: String,
+    child: Child,
+}
+
+impl Process {
+    /// Starts `cronmon` against a database and waits until it listens. A port that is given is taken again.
+    pub async fn start(database_url: &str, certs_url: &str, port: Option<u16>) -> Self {
+        let binary = std::env::var("CRONMON_BIN").expect("CRONMON_BIN is missing: run `make test`");
+        let mut child = Command::new(binary)
+            .env_clear()
+            .env("DATABASE_URL", database_url)
+            .env("KEYCLOAK_CERTS_URL", certs_url)
+            .env("ALLOWED_NETWORKS", "127.0.0.0/8")
+            .env("PORT", port.unwrap_or(0).to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = loop {
+            let line =
+                tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap();
+            let line = line.expect("cronmon ended before it listened");
+            if let Some(url) = line.strip_prefix("CronMon listens on ") {
+                break url.to_owned();
+            }
+        };
+        // Somebody has to read on, else the process blocks when the pipe is full.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { url, child }
+    }
+
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.url.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// Kills it with SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Ends it with SIGTERM and waits; answers with how long that took.
+    pub async fn stop(mut self) -> Duration {
+        let began = Instant::now();
+        let id = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
+        assert!(self.child.wait().await.unwrap().success());
+        began.elapsed()
+    }
+}
