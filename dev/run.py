@@ -10,6 +10,7 @@ DATABASE_URL chooses another database, KEYCLOAK_CERTS_URL real tokens instead of
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -36,7 +37,8 @@ def serve(debug: bool) -> int:
         # So that webhooks to this machine work.
         env.setdefault("ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")
         if not env.get("KEYCLOAK_CERTS_URL"):
-            env["CRONMON_DEV_TOKEN"] = token(os.environ.get("CRONMON_TENANT") or "dev", debug)
+            token("dev", debug)  # makes the key at first start
+            env["CRONMON_TOKEN_COMMAND"] = f"make -sC {shlex.quote(str(ROOT))} token"
             env["KEYCLOAK_CERTS_URL"] = (KEY / "jwks.json").as_uri()
         return watch(subprocess.Popen([str(binary("cronmon", debug))], cwd=ROOT, env=env))
 

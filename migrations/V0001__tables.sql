@@ -141,6 +141,7 @@ create table alert (
     exit_status smallint,
     began_at timestamptz,
     last_success_at timestamptz,
+    timezone text, -- the monitor's when it was made
     unique (monitor_id, cause, about)
 );
 

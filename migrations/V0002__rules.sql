@@ -53,10 +53,10 @@ declare
 begin
     insert into alert (
         tenant, monitor_id, incident_id, type, cause, about, at,
-        slot, job_id, started_at, exit_status, began_at, last_success_at
+        slot, job_id, started_at, exit_status, began_at, last_success_at, timezone
     ) values (
         m.tenant, m.monitor_id, m.incident_id, p_type, p_cause, p_about, p_at,
-        p_slot, p_job_id, p_started_at, p_exit_status, p_began_at, m.last_success_at
+        p_slot, p_job_id, p_started_at, p_exit_status, p_began_at, m.last_success_at, m.timezone
     )
     on conflict (monitor_id, cause, about) do nothing
     returning alert_id into v_alert_id;

@@ -50,7 +50,7 @@ pub(crate) async fn serve(
 
     let (stop, stopped) = watch::channel(false);
     let loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, stopped.clone()));
-    welcome::print(address, settings.development_token.as_deref());
+    welcome::print(address, settings.token_command.as_deref());
 
     let mut stopping = stopped.clone();
     let serving = axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())

@@ -9,8 +9,8 @@ pub(crate) struct Settings {
     pub(crate) public_url: PublicUrl,
     pub(crate) auth: api::auth::Settings,
     pub(crate) allowed_networks: AllowedNetworks,
-    /// A token for the commands that are printed at start; only `make run` gives one.
-    pub(crate) development_token: Option<String>,
+    /// What prints a token, for the commands that are shown at start; only `make run` knows one.
+    pub(crate) token_command: Option<String>,
 }
 
 pub(crate) fn database_url(get: impl Fn(&str) -> Option<String>) -> Result<String, String> {
@@ -53,7 +53,7 @@ impl Settings {
             public_url,
             auth,
             allowed_networks: given(&get, "ALLOWED_NETWORKS").unwrap_or_default().parse()?,
-            development_token: given(&get, "CRONMON_DEV_TOKEN"),
+            token_command: given(&get, "CRONMON_TOKEN_COMMAND"),
         })
     }
 }

@@ -3,24 +3,26 @@
 use std::net::SocketAddr;
 
 /// Where it listens, and three commands to paste.
-pub(crate) fn print(address: SocketAddr, token: Option<&str>) {
+pub(crate) fn print(address: SocketAddr, token_command: Option<&str>) {
     crate::say(&format!("CronMon listens on http://{address}"));
-    let Some(token) = token else { return };
+    let Some(token_command) = token_command else { return };
     crate::say(&format!(
         r#"
 Paste these into another terminal; alerts appear in this one.
 
 1. A monitor that expects a ping every 5 seconds and waits 2 more:
 
-PING=$(curl -s http://{address}/api/v1/monitors -H "Authorization: Bearer {token}" -d '{{"name": "demo", "schedule": {{"every": 5}}, "grace_duration": 2}}' | grep -o 'http[^"]*/ping/[0-9a-f-]*' | head -n 1); echo $PING
+PING=$(curl -s http://{address}/api/v1/monitors -H "Authorization: Bearer $({token_command})" \
+  -d '{{"name": "demo", "schedule": {{"every": 5}}, "grace_duration": 2}}' |
+  grep -o 'http[^"]*/ping/[0-9a-f-]*' | head -n 1); echo $PING
 
 2. A job that succeeds. If nothing more comes, it is late 7 seconds after:
 
-curl -s $PING
+curl $PING
 
 3. A job that ends with exit status 1:
 
-curl -s $PING/1
+curl $PING/1
 
 ctrl-C stops everything. `make token tenant=acme` prints a token for another tenant.
 "#

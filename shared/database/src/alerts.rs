@@ -6,9 +6,9 @@ use tokio_postgres::Row;
 use crate::DatabaseError;
 use crate::schedules::zone_of;
 
-/// The columns of `alert a` and its `monitor m` that [`alert_of`] reads, by their names here.
+/// The columns of `alert a` that [`alert_of`] reads, by their names here.
 pub const ALERT_COLUMNS: &str = "a.type as alert_type, a.cause, a.at, a.slot, a.started_at, a.succeeded_at, \
-     a.exit_status as alert_exit_status, a.began_at, a.last_success_at, m.timezone";
+     a.exit_status as alert_exit_status, a.began_at, a.last_success_at, a.timezone";
 
 /// Reads [`ALERT_COLUMNS`].
 ///
