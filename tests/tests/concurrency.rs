@@ -1,7 +1,5 @@
 //! Many at once: nobody waits for ever, nothing is lost, each fact exists once.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
 use std::sync::Arc;
 use std::time::Duration;
 

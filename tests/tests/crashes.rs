@@ -1,7 +1,5 @@
 //! The built `cronmon`, in real time, and killed.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-
 use std::time::{Duration, Instant};
 
 use cronmon_tests::Receiver;

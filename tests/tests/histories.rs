@@ -1,8 +1,6 @@
 //! Random histories of signals, ticks and edits: the database and the model agree on every alert and on
 //! where the monitor stands after each step.
 
-#![allow(clippy::unwrap_used, clippy::panic)]
-
 use chrono::{DateTime, Duration, Utc};
 use cronmon_tests::story::rules_of;
 use cronmon_tests::{CronMon, Receiver};

@@ -1,7 +1,5 @@
 //! The schema goes up and back.
 
-#![allow(clippy::unwrap_used)]
-
 use cronmon_tests::databases::{empty_database, pool};
 use database::{Pool, migrations};
 

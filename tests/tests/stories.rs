@@ -1,7 +1,5 @@
 //! Every story in `tests/stories/` holds for the model and for the real stack.
 
-#![allow(clippy::panic)]
-
 use std::path::PathBuf;
 
 use cronmon_tests::story;

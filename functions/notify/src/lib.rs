@@ -3,6 +3,7 @@
 //! with the same `webhook-id`.
 
 pub mod allowed_networks;
+pub mod answer;
 pub mod retry;
 pub mod webhook;
 
@@ -16,7 +17,8 @@ use tokio::task::JoinSet;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use webhook::{Answer, Verdict, Webhooks};
+use answer::{Answer, Verdict};
+use webhook::Webhooks;
 
 /// How long a claim holds, in seconds: longer than a send can take.
 const LEASE_SECONDS: f64 = 20.0;

@@ -30,7 +30,6 @@ pub(crate) fn router() -> Router<App> {
 }
 
 async fn ping(State(app): State<App>, request: Request) -> Response {
-    let now = (app.clock)();
     match *request.method() {
         Method::GET | Method::HEAD | Method::POST | Method::PUT => {}
         Method::OPTIONS => return Reply::Preflight.into_response(),
@@ -46,6 +45,9 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         Err(body::BodyError::TooLarge) => return Reply::TooLarge.into_response(),
         Err(body::BodyError::Incomplete) => return Reply::Incomplete.into_response(),
     };
+    // Received is what has arrived whole: a body that takes its time must not be older than the verdicts
+    // of meanwhile.
+    let now = (app.clock)();
     let signal = ReceivedSignal {
         ping_id: said.ping_id,
         signal_id: signal_id(&parts.headers, said.ping_id),
