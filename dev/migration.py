@@ -20,6 +20,7 @@ def command(arguments: list[str]) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{sentence}\n", encoding="utf-8")
         print(path.relative_to(ROOT))
+    print("now list it in MIGRATIONS of shared/database/src/migrations.rs")
     return 0
 
 

@@ -39,7 +39,7 @@ pub async fn up(client: &mut Object) -> Result<Vec<String>, String> {
             MIGRATIONS.iter().map(|m| Migration::unapplied(m.name, m.up)).collect();
         let migrations = migrations.map_err(|e| e.to_string())?;
         let report = Runner::new(&migrations).run_async(&mut ***client).await.map_err(|e| e.to_string())?;
-        Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+        Ok(report.applied_migrations().iter().map(|m| format!("V{:04}__{}", m.version(), m.name())).collect())
     })
     .await
 }
