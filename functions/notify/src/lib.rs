@@ -14,6 +14,7 @@ use database::{DatabaseError, Pool};
 use domain::sentence::sentence;
 use serde::Serialize;
 use tokio::task::JoinSet;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ const LEASE_SECONDS: f64 = 20.0;
 /// One delivery that this process may send now.
 pub struct Claimed {
     delivery_id: Uuid,
+    monitor_id: Uuid,
     alert_config_id: Uuid,
     attempts: i32,
     first_attempt_at: DateTime<Utc>,
@@ -73,8 +75,9 @@ pub async fn deliver_due(
     Ok(count)
 }
 
-/// Claims what is due, the longest due first, at most `most`. An earlier delivery that is still open for
-/// the same monitor and alert config comes first: everybody hears things in their order.
+/// Claims what is due, the longest due first, at most `most`. Everybody hears things in their order: what
+/// has an earlier open delivery before it, for the same monitor and alert config, is put off until that one
+/// is tried again.
 ///
 /// # Errors
 /// [`DatabaseError`]; then nothing is claimed, or the claims end with their lease.
@@ -82,27 +85,32 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
     // Relies on the indexes delivery_due and delivery_open.
     let statement = format!(
         "with due as materialized (
-             select delivery_id from delivery d
-             where next_attempt_at <= $1
-               and not exists (
-                   select from delivery earlier
-                   where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
-                     and earlier.next_attempt_at is not null and earlier.position < d.position)
-             order by next_attempt_at limit $2 for update skip locked
+             select d.delivery_id, (
+                 select earlier.next_attempt_at from delivery earlier
+                 where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
+                   and earlier.next_attempt_at is not null and earlier.position < d.position
+                 order by earlier.position limit 1
+             ) as blocked_until
+             from delivery d
+             where d.next_attempt_at <= $1
+             order by d.next_attempt_at, d.position limit $2 for update of d skip locked
+         ), put_off as (
+             update delivery set next_attempt_at = greatest(blocked_until, $1) + interval '1 second'
+             from due where delivery.delivery_id = due.delivery_id and blocked_until is not null
          ), claimed as (
              update delivery set
                  next_attempt_at = $1 + make_interval(secs => $3),
                  first_attempt_at = coalesce(first_attempt_at, $1),
                  attempts = attempts + 1
-             where delivery_id in (select delivery_id from due)
-             returning *
+             from due where delivery.delivery_id = due.delivery_id and blocked_until is null
+             returning delivery.*
          )
-         select d.delivery_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
-                a.alert_id, a.incident_id, a.monitor_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}
+         select d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
+                a.alert_id, a.incident_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}
          from claimed d
          join alert a using (alert_id)
          join alert_config c using (alert_config_id)
-         join monitor m on m.monitor_id = a.monitor_id
+         join monitor m on m.monitor_id = d.monitor_id
          left join job j on j.job_id = a.job_id
          {JOB_OUTPUT}
          order by d.position"
@@ -114,31 +122,40 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
             &[(&now, Type::TIMESTAMPTZ), (&most, Type::INT8), (&LEASE_SECONDS, Type::FLOAT8)],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            let alert = alert_of(row)?;
-            Ok(Claimed {
-                delivery_id: row.try_get("delivery_id")?,
-                alert_config_id: row.try_get("alert_config_id")?,
-                attempts: row.try_get("attempts")?,
-                first_attempt_at: row.try_get("first_attempt_at")?,
-                url: row.try_get("url")?,
-                message: Message {
-                    id: row.try_get("alert_id")?,
-                    r#type: alert.fact.alert_type().name(),
-                    cause: alert.fact.cause().name(),
-                    incident_id: row.try_get("incident_id")?,
-                    at: alert.at,
-                    monitor: MessageMonitor {
-                        monitor_id: row.try_get("monitor_id")?,
-                        name: row.try_get("name")?,
-                    },
-                    job: Job::of(row, now)?,
-                    reason: sentence(&alert),
-                },
-            })
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        match Claimed::of(row, now) {
+            Ok(delivery) => claimed.push(delivery),
+            // It must not hold up the others; whoever can read it may claim it after its lease.
+            Err(e) => tracing::error!("a delivery can't be read: {e}"),
+        }
+    }
+    Ok(claimed)
+}
+
+impl Claimed {
+    fn of(row: &Row, now: DateTime<Utc>) -> Result<Self, DatabaseError> {
+        let alert = alert_of(row)?;
+        let monitor_id = row.try_get("monitor_id")?;
+        Ok(Self {
+            delivery_id: row.try_get("delivery_id")?,
+            monitor_id,
+            alert_config_id: row.try_get("alert_config_id")?,
+            attempts: row.try_get("attempts")?,
+            first_attempt_at: row.try_get("first_attempt_at")?,
+            url: row.try_get("url")?,
+            message: Message {
+                id: row.try_get("alert_id")?,
+                r#type: alert.fact.alert_type().name(),
+                cause: alert.fact.cause().name(),
+                incident_id: row.try_get("incident_id")?,
+                at: alert.at,
+                monitor: MessageMonitor { monitor_id, name: row.try_get("name")? },
+                job: Job::of(row, now)?,
+                reason: sentence(&alert),
+            },
         })
-        .collect()
+    }
 }
 
 /// Sends one claimed delivery and settles it. What can't be settled is sent again after its lease.
@@ -200,6 +217,24 @@ async fn settle(
             ],
         )
         .await?;
+    if next_attempt_at.is_none() {
+        // What waited behind it need not wait longer.
+        client
+            .execute_typed(
+                "update delivery set next_attempt_at = least(next_attempt_at, $3)
+                 where delivery_id = (
+                     select delivery_id from delivery
+                     where monitor_id = $1 and alert_config_id = $2 and next_attempt_at is not null
+                     order by position limit 1)
+                   and attempts = 0",
+                &[
+                    (&claimed.monitor_id, Type::UUID),
+                    (&claimed.alert_config_id, Type::UUID),
+                    (&now, Type::TIMESTAMPTZ),
+                ],
+            )
+            .await?;
+    }
     let broken = (!delivered && next_attempt_at.is_none()).then(|| answer.error.clone().unwrap_or_default());
     client
         .execute_typed(

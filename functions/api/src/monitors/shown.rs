@@ -129,7 +129,11 @@ impl PublicUrl {
         match self {
             Self::Fixed(url) => url.clone(),
             Self::FromHost => {
-                let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+                // It is pasted into shells: only what a host and a port are made of.
+                let is_plain =
+                    |host: &&str| host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+                let host = headers.get(HOST).and_then(|host| host.to_str().ok()).filter(is_plain);
+                let host = host.filter(|host| !host.is_empty()).unwrap_or("127.0.0.1");
                 format!("http://{host}")
             }
         }
