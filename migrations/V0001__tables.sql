@@ -86,7 +86,8 @@ create table job (
     succeeded boolean, -- null while it runs, and of a job that was abandoned
     exit_status smallint,
     due_at timestamptz, -- its deadline; null: none
-    overran boolean not null default false,
+    overran_at timestamptz, -- its deadline, once it passed
+    answered boolean not null, -- whether its start answered a slot
     ended_by uuid, -- the signal whose body is its output
     check (succeeded is null or end_time is not null)
 );

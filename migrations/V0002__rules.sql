@@ -19,7 +19,7 @@ declare
 begin
     if m.open_jobs > 0 then
         select min(due_at) into v_job_due from job
-        where monitor_id = m.monitor_id and end_time is null and not overran;
+        where monitor_id = m.monitor_id and end_time is null and overran_at is null;
     end if;
     update monitor set
         revision = m.revision + 1,
@@ -135,19 +135,20 @@ begin
         v_job := null;
         if m.open_jobs > 0 then
             select * into v_job from job
-            where monitor_id = m.monitor_id and end_time is null and not overran and due_at < p_now
+            where monitor_id = m.monitor_id and end_time is null and overran_at is null and due_at < p_now
             order by due_at, start_time, job_id limit 1;
         end if;
 
         if v_job.job_id is not null and (v_slot_due is null or v_job.due_at <= v_slot_due) then
             -- At the same instant the run comes first: it explains why nothing else began.
-            update job set overran = true where job_id = v_job.job_id;
+            update job set overran_at = due_at where job_id = v_job.job_id;
             m := bad_result(m, 'overran', v_job.job_id::text, v_job.due_at, p_now, true,
                             null, v_job.job_id, v_job.start_time, null);
         elsif v_slot_due < p_now then
-            -- A run that overran and is still open explains the slots it sits on.
+            -- A run that overran in this incident and is still open explains the slots it sits on.
             v_explained := m.open_jobs > 0 and exists (
-                select from job where monitor_id = m.monitor_id and end_time is null and overran);
+                select from job
+                where monitor_id = m.monitor_id and end_time is null and overran_at >= m.incident_began_at);
             m := bad_result(
                 m, 'missed', to_char(m.next_slot at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
                 v_slot_due, p_now,
@@ -303,6 +304,8 @@ declare
     v_slot timestamptz;
     v_following timestamptz;
     v_first_after timestamptz;
+    v_has_answered boolean;
+    v_answers boolean;
     v_job job;
     v_job_id uuid;
     v_abandoned integer;
@@ -333,8 +336,26 @@ begin
         return;
     end if;
 
+    -- The open job that it ends; of a start, the same run announced before.
+    if m.open_jobs > 0 then
+        if p_rid is not null then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid = p_rid
+            order by start_time desc, job_id desc limit 1;
+        elsif p_kind <> 'start' then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid is null
+            order by start_time desc, job_id desc limit 1;
+            if not found and m.open_jobs = 1 then
+                select * into v_job from job where monitor_id = m.monitor_id and end_time is null;
+            end if;
+        end if;
+    end if;
+
     -- Which slot is expected once this signal has answered.
     v_slot := m.next_slot;
+    -- The end of a run whose start answered a slot must not answer the one after it before its time.
+    v_has_answered := p_kind <> 'start' and coalesce(v_job.answered, false);
     if m.schedule_kind = 'cron' then
         if p_schedule_version is distinct from m.schedule_version then
             p_slots := null;
@@ -355,35 +376,15 @@ begin
                     m.slots_after, v_calm_before;
                 return;
             end if;
-            if v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
-                                         least(interval '60 seconds', (v_following - v_slot) / 10)) then
+            if v_at >= v_slot or not v_has_answered and
+                v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
+                                          least(interval '60 seconds', (v_following - v_slot) / 10)) then
                 v_slot := v_first_after;
             end if;
             v_slots := case when p_slots is not null or not m.armed then coalesce(p_slots, v_slots) end;
         end if;
     end if;
 
-    -- The open job that it ends.
-    if p_kind <> 'start' and m.open_jobs > 0 then
-        if p_rid is not null then
-            select * into v_job from job
-            where monitor_id = m.monitor_id and end_time is null and rid = p_rid
-            order by start_time desc, job_id desc limit 1;
-        else
-            select * into v_job from job
-            where monitor_id = m.monitor_id and end_time is null and rid is null
-            order by start_time desc, job_id desc limit 1;
-            if not found and m.open_jobs = 1 then
-                select * into v_job from job where monitor_id = m.monitor_id and end_time is null;
-            end if;
-        end if;
-    end if;
-    -- The same run announced again.
-    if p_kind = 'start' and p_rid is not null and m.open_jobs > 0 then
-        select * into v_job from job
-        where monitor_id = m.monitor_id and end_time is null and rid = p_rid
-        order by start_time desc, job_id desc limit 1;
-    end if;
     v_job_id := coalesce(v_job.job_id, p_signal_id);
 
     insert into signal (
@@ -402,6 +403,7 @@ begin
         return;
     end if;
 
+    v_answers := not m.armed or v_slot is distinct from m.next_slot;
     m.armed := true;
     if v_slots is not null then
         m := refill_slots(m, v_slots, v_at);
@@ -416,10 +418,11 @@ begin
 
     if p_kind = 'start' then
         if v_job.job_id is not null then
-            update job set due_at = job_deadline(m, v_at) where job_id = v_job.job_id;
+            update job set due_at = job_deadline(m, v_at), answered = answered or v_answers
+            where job_id = v_job.job_id;
         else
-            insert into job (job_id, monitor_id, rid, announced, start_time, due_at)
-            values (v_job_id, m.monitor_id, p_rid, true, v_at, job_deadline(m, v_at));
+            insert into job (job_id, monitor_id, rid, announced, answered, start_time, due_at)
+            values (v_job_id, m.monitor_id, p_rid, true, v_answers, v_at, job_deadline(m, v_at));
             m.open_jobs := m.open_jobs + 1;
         end if;
     else
@@ -436,8 +439,12 @@ begin
                 m.open_jobs := m.open_jobs - v_abandoned;
             end if;
         else
-            insert into job (job_id, monitor_id, rid, announced, start_time, end_time, succeeded, exit_status, ended_by)
-            values (v_job_id, m.monitor_id, p_rid, false, v_at, v_at, p_kind = 'success', p_exit_status, p_signal_id);
+            insert into job (
+                job_id, monitor_id, rid, announced, answered, start_time, end_time, succeeded, exit_status, ended_by
+            ) values (
+                v_job_id, m.monitor_id, p_rid, false, v_answers, v_at, v_at, p_kind = 'success', p_exit_status,
+                p_signal_id
+            );
         end if;
 
         if p_kind = 'fail' then

@@ -34,16 +34,21 @@ pub(crate) async fn serve(
     })?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     let verifier = Arc::new(Verifier::new(settings.auth)?);
+    // Webhooks must be allowed to reach this machine, else nothing could arrive in the inbox.
+    let has_inbox = settings.allowed_networks.permits(address.ip());
     let webhooks = Webhooks::new(settings.allowed_networks)?;
-    let inbox = inbox::Inbox::new(pool.clone(), verifier.clone(), clock.clone(), address).await;
+    let mut api = api::router(api::App {
+        pool: pool.clone(),
+        clock: clock.clone(),
+        verifier: verifier.clone(),
+        public_url: settings.public_url,
+    });
+    if has_inbox {
+        let inbox = inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address).await;
+        api = inbox.seeding(api);
+    }
 
-    let app = inbox
-        .seeding(api::router(api::App {
-            pool: pool.clone(),
-            clock: clock.clone(),
-            verifier,
-            public_url: settings.public_url,
-        }))
+    let app = api
         .merge(ping::router(ping::App { pool, clock: clock.clone() }))
         .merge(inbox::router())
         .layer(from_fn(source_address));

@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 use uuid::Uuid;
 
 use crate::alert::{Alert, Cause, Fact, names};
-use crate::schedule::Schedule;
+use crate::schedule::{Cron, Schedule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -98,7 +98,10 @@ pub struct Job {
     pub succeeded: Option<bool>,
     /// When it overruns, unless it ended before.
     pub due_at: Option<DateTime<Utc>>,
-    pub overran: bool,
+    /// Its deadline, once it passed.
+    pub overran_at: Option<DateTime<Utc>>,
+    /// Whether its start answered a slot.
+    pub answered: bool,
     /// Whether a start announced it. Without one it has no duration.
     pub announced: bool,
 }
@@ -171,7 +174,7 @@ impl Monitor {
         self.jobs
             .iter()
             .enumerate()
-            .filter(|(_, job)| job.is_open() && !job.overran)
+            .filter(|(_, job)| job.is_open() && job.overran_at.is_none())
             .filter_map(|(i, job)| job.due_at.map(|due| (due, i)))
             .min()
     }
@@ -194,14 +197,16 @@ impl Monitor {
                 // At the same instant the run comes first: it explains why its slot's successor is open.
                 (_, Some((due, i))) if slot_due.is_none_or(|slot_due| due <= slot_due) => {
                     let Some(job) = self.jobs.get_mut(i) else { break };
-                    job.overran = true;
+                    job.overran_at = Some(due);
                     let fact = Fact::Overran { started_at: job.start, succeeded_at: None };
                     alerts.extend(self.bad(fact, due, true));
                 }
                 (Some(due), _) => {
                     let Some(slot) = self.next_slot else { break };
-                    // A run that overran and is still open explains the slots it sits on.
-                    let explained = self.jobs.iter().any(|job| job.is_open() && job.overran);
+                    // A run that overran in this incident and is still open explains the slots it sits on.
+                    let explained = self.incident.as_ref().is_some_and(|incident| {
+                        self.jobs.iter().any(|job| job.is_open() && job.overran_at >= Some(incident.began_at))
+                    });
                     let wanted = match self.rules.alert_on {
                         AlertOn::Every => !missed_alerted,
                         AlertOn::First => !explained,
@@ -235,11 +240,11 @@ impl Monitor {
             SignalKind::Start => None,
             _ => self.job_that_ends(signal.rid),
         };
-        self.answer_slot(signal.kind, open.is_some(), at);
+        let answers = self.answer_slot(signal.kind, open, at);
         match signal.kind {
-            SignalKind::Start => self.start(signal.rid, at),
+            SignalKind::Start => self.start(signal.rid, answers, at),
             SignalKind::Success => {
-                self.end(open, signal.rid, true, at);
+                self.end(open, signal.rid, answers, true, at);
                 alerts.extend(self.good(at, calm_before));
                 if calm_before && self.incident.is_none() {
                     told_with_their_end(&mut alerts, at);
@@ -247,7 +252,7 @@ impl Monitor {
                 self.last_success_at = Some(at);
             }
             SignalKind::Fail => {
-                let started_at = self.end(open, signal.rid, false, at);
+                let started_at = self.end(open, signal.rid, answers, false, at);
                 let fact = Fact::Failed { started_at, exit_status: signal.exit_status };
                 alerts.extend(self.bad(fact, at, true));
             }
@@ -283,41 +288,45 @@ impl Monitor {
         }
     }
 
-    fn answer_slot(&mut self, kind: SignalKind, ends_open_job: bool, at: DateTime<Utc>) {
+    /// Moves the slot that is expected next, and says whether the signal answered one.
+    fn answer_slot(&mut self, kind: SignalKind, ends: Option<usize>, at: DateTime<Utc>) -> bool {
         if kind == SignalKind::Start {
             self.announces_starts = true;
-        } else if !ends_open_job {
+        } else if ends.is_none() {
             self.announces_starts = false;
         }
+        let (was_armed, before) = (self.armed, self.next_slot);
         if !self.armed {
             self.armed = true;
             self.next_slot = first_slot(&self.rules.schedule, at);
         }
-        match &self.rules.schedule {
-            Schedule::None => {}
-            Schedule::Every(n) => {
-                // Counted from the last start if starts are announced, else from the last end.
-                if self.announces_starts == (kind == SignalKind::Start) {
-                    self.next_slot = Some(at + Duration::seconds(*n));
-                }
+        // The end of a run whose start answered a slot must not answer the one after it before its time.
+        let has_answered = ends.and_then(|i| self.jobs.get(i)).is_some_and(|job| job.answered);
+        match (&self.rules.schedule, self.next_slot) {
+            // Counted from the last start if starts are announced, else from the last end.
+            (Schedule::Every(n), _) if self.announces_starts == (kind == SignalKind::Start) => {
+                self.next_slot = Some(at + Duration::seconds(*n));
             }
-            Schedule::Cron(cron) => {
-                let Some(slot) = self.next_slot else { return };
-                let early = match self.rules.early_duration {
-                    Some(seconds) => Duration::seconds(seconds),
-                    None => match cron.next_after(slot) {
-                        Some(following) => Duration::seconds(60).min((following - slot) / 10),
-                        None => Duration::seconds(60),
-                    },
-                };
-                if at >= slot - early {
-                    self.next_slot = cron.next_after(slot.max(at));
-                }
+            (Schedule::Cron(cron), Some(slot))
+                if at >= slot || !has_answered && at >= slot - self.early(cron, slot) =>
+            {
+                self.next_slot = cron.next_after(slot.max(at));
             }
+            _ => {}
+        }
+        !was_armed || self.next_slot != before
+    }
+
+    /// How long before a slot a signal answers it already.
+    fn early(&self, cron: &Cron, slot: DateTime<Utc>) -> Duration {
+        match (self.rules.early_duration, cron.next_after(slot)) {
+            (Some(seconds), _) => Duration::seconds(seconds),
+            (None, Some(following)) => Duration::seconds(60).min((following - slot) / 10),
+            (None, None) => Duration::seconds(60),
         }
     }
 
-    fn start(&mut self, rid: Option<Uuid>, at: DateTime<Utc>) {
+    fn start(&mut self, rid: Option<Uuid>, answered: bool, at: DateTime<Utc>) {
         let grace = Duration::seconds(self.rules.grace_duration);
         let due_at = match self.rules.expected_duration {
             Some(expected) => Some(at + Duration::seconds(expected) + grace),
@@ -325,14 +334,18 @@ impl Monitor {
         };
         let same = self.jobs.iter_mut().rev().find(|job| job.is_open() && rid.is_some() && job.rid == rid);
         match same {
-            Some(job) => job.due_at = due_at,
+            Some(job) => {
+                job.due_at = due_at;
+                job.answered |= answered;
+            }
             None => self.jobs.push(Job {
                 rid,
                 start: at,
                 end: None,
                 succeeded: None,
                 due_at,
-                overran: false,
+                overran_at: None,
+                answered,
                 announced: true,
             }),
         }
@@ -343,6 +356,7 @@ impl Monitor {
         &mut self,
         open: Option<usize>,
         rid: Option<Uuid>,
+        answered: bool,
         succeeded: bool,
         at: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
@@ -360,7 +374,8 @@ impl Monitor {
                 end: Some(at),
                 succeeded: Some(succeeded),
                 due_at: None,
-                overran: false,
+                overran_at: None,
+                answered,
                 announced: false,
             });
         }

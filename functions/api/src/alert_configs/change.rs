@@ -54,6 +54,17 @@ pub(crate) async fn change(
             ],
         )
         .await?;
+    if !decided.active {
+        // What is on its way there stays unsent. Relies on the index delivery_of_config.
+        transaction
+            .execute_typed(
+                "update delivery set next_attempt_at = null, gave_up_at = $2,
+                     last_error = 'the alert config was switched off'
+                 where alert_config_id = $1 and next_attempt_at is not null",
+                &[(&alert_config_id, Type::UUID), (&(app.clock)(), Type::TIMESTAMPTZ)],
+            )
+            .await?;
+    }
     let mut shown = one_alert_config(&*transaction, &tenant, alert_config_id).await?;
     transaction.commit().await?;
     shown.warnings = decided.warnings;

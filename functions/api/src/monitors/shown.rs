@@ -22,7 +22,7 @@ pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.cre
      m.next_slot, m.last_signal_at, \
      least(slot_deadline(m), case when m.open_jobs > 0 then ( \
          select min(j.due_at) from job j \
-         where j.monitor_id = m.monitor_id and j.end_time is null and not j.overran) end) as deadline, \
+         where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) as deadline, \
      exists ( \
          select from alert_config c where c.tenant = m.tenant and c.active and ( \
              exists (select from monitor_alert_config x \
@@ -64,12 +64,13 @@ impl ShownMonitor {
         let schedule = schedule_of(row)?;
         let ping_url = format!("{base_url}/ping/{}", row.try_get::<_, Uuid>("ping_id")?);
         let name: String = row.try_get("name")?;
+        let expected_duration: Option<i32> = row.try_get("expected_duration")?;
         let never_pinged = row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none();
         Ok(Self {
             monitor_id: row.try_get("monitor_id")?,
-            warnings: warnings(&name, &schedule, row.try_get("is_heard")?, never_pinged),
+            warnings: warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?, never_pinged),
             name,
-            expected_duration: row.try_get("expected_duration")?,
+            expected_duration,
             grace_duration: row.try_get("grace_duration")?,
             start_grace_duration: row.try_get("start_grace_duration")?,
             early_duration: row.try_get("early_duration")?,
@@ -103,20 +104,31 @@ fn shown_schedule(schedule: &Schedule) -> Value {
     }
 }
 
-fn warnings(name: &str, schedule: &Schedule, is_heard: bool, never_pinged: bool) -> Vec<String> {
+fn warnings(
+    name: &str,
+    schedule: &Schedule,
+    expected_duration: Option<i32>,
+    is_heard: bool,
+    never_pinged: bool,
+) -> Vec<String> {
     let mut warnings = Vec::new();
     if name.trim().is_empty() {
         warnings.push("no name: alerts will not say which job they are about");
     }
     match schedule {
-        Schedule::None => warnings.push("no schedule: a job that stops running goes unnoticed"),
+        Schedule::None => {
+            warnings.push("no schedule: a job that stops running goes unnoticed");
+            if expected_duration.is_none() {
+                warnings.push("neither schedule nor expected_duration: a job that hangs goes unnoticed too");
+            }
+        }
         Schedule::Cron(cron) if cron.zone().is_none() => {
             warnings.push("no timezone was given: the schedule is read in UTC");
         }
         Schedule::Every(_) | Schedule::Cron(_) => {}
     }
     if !is_heard {
-        warnings.push("nobody hears of it: no active alert config is attached, and none is a default");
+        warnings.push("nobody hears of it: attach an active alert config, or make one the default");
     }
     if never_pinged {
         warnings.push("never pinged: nothing is expected before the first ping");

@@ -1,7 +1,6 @@
 //! Properties that hold for every history.
 
 use super::*;
-use crate::schedule::Cron;
 use proptest::prelude::*;
 
 fn instant(seconds: i64) -> DateTime<Utc> {
