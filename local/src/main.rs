@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            say(&format!("cronmon: {why}"));
+            eprintln!("cronmon: {why}");
             ExitCode::FAILURE
         }
     }

@@ -18,7 +18,9 @@ async fn cronmon_with_monitor() -> (CronMon, Value) {
 
 async fn post(cronmon: &CronMon, monitor: &Value, rest: &str, body: Vec<u8>) -> (u16, String) {
     let url = format!("{}{rest}", monitor["ping_url"].as_str().unwrap());
-    let response = cronmon.http.post(url).body(body).send().await.unwrap();
+    let length = body.len();
+    let response = cronmon.http.post(url).body(body).send().await;
+    let response = response.unwrap_or_else(|e| panic!("{length} bytes to {rest}: {e:?}"));
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
@@ -137,6 +139,23 @@ async fn a_body_over_its_limit_is_refused_and_not_recorded() {
     request.extend_from_slice(b"0\r\n\r\n");
     let reply = raw::exchange(&cronmon.url, &request).await.unwrap();
     assert_eq!((reply.status, String::from_utf8(reply.body).unwrap()), too_large);
+    assert_eq!(contents(&cronmon.pool).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_much_to_a_wrong_url_hears_what_is_wrong() {
+    let (cronmon, monitor) = cronmon_with_monitor().await;
+    let before = contents(&cronmon.pool).await;
+    for (rest, status, text) in [
+        ("/256", 400, "invalid url format"),
+        ("?rid=x", 400, "invalid uuid format"),
+        ("/stop", 404, "not found"),
+    ] {
+        for length in [1_000_000, 20_000_000] {
+            let reply = post(&cronmon, &monitor, rest, vec![b'x'; length]).await;
+            assert_eq!(reply, (status, text.to_owned()), "{length} to {rest}");
+        }
+    }
     assert_eq!(contents(&cronmon.pool).await, before);
 }
 

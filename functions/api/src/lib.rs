@@ -11,7 +11,7 @@ mod monitors;
 mod requests;
 
 use axum::Router;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::routing::{MethodRouter, get};
 use database::Pool;
 use http_common::Clock;
@@ -46,7 +46,8 @@ pub fn router(app: App) -> Router {
     router
         .fallback(async || ApiError::no_such_path())
         .method_not_allowed_fallback(async || ApiError::wrong_method())
-        .layer(axum::middleware::from_fn(headers::preflight))
+        .layer(from_fn(headers::preflight))
+        .layer(from_fn(requests::read_body))
         .layer(map_response(headers::on_every_answer))
         .with_state(app)
 }

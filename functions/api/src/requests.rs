@@ -3,16 +3,19 @@
 //! Handlers take these in this order, which is the order of the checks: 401, then 422 for the path, then
 //! 400, 413 or 422 for the body.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
 use http_common::body::{self, BodyError};
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::App;
@@ -57,17 +60,28 @@ impl<const N: usize> FromRequestParts<App> for Ids<N> {
 /// The fields of a JSON object, taken out one by one, so that each error can name its field and what is
 /// left at the end is unknown.
 #[derive(Debug)]
-pub(crate) struct Fields(BTreeMap<String, Value>);
+pub(crate) struct Fields(Map<String, Value>);
+
+/// The body of a request, read before anything else looked at it.
+#[derive(Clone)]
+struct ReadBody(Result<Bytes, BodyError>);
+
+/// Reads the body of every request first; what is wrong with it is said in its turn.
+pub(crate) async fn read_body(request: Request, next: Next) -> Response {
+    let (mut parts, request_body) = request.into_parts();
+    parts.extensions.insert(ReadBody(body::read(request_body, BODY_LIMIT).await));
+    next.run(Request::from_parts(parts, Body::empty())).await
+}
 
 impl FromRequest<App> for Fields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &App) -> ApiResult<Self> {
-        let bytes = body::read(request.into_body(), BODY_LIMIT).await.map_err(|e| match e {
-            BodyError::TooLarge => ApiError::too_large(BODY_LIMIT),
-            BodyError::Incomplete => ApiError::incomplete(),
-        })?;
-        Self::parse(&bytes)
+        match request.extensions().get() {
+            Some(ReadBody(Ok(bytes))) => Self::parse(bytes),
+            Some(ReadBody(Err(BodyError::TooLarge))) => Err(ApiError::too_large(BODY_LIMIT)),
+            Some(ReadBody(Err(BodyError::Incomplete))) | None => Err(ApiError::incomplete()),
+        }
     }
 }
 
@@ -112,7 +126,7 @@ impl Fields {
 
     /// Warns of every field that nobody took.
     pub(crate) fn warn_of_rest(self, known: &[&str], warnings: &mut Vec<String>) {
-        for name in self.0.into_keys() {
+        for (name, _) in self.0 {
             let shown: String = name.chars().take(64).collect();
             let meant = known.iter().find(|known| is_close(known, &name));
             warnings.push(match meant {
@@ -143,6 +157,14 @@ impl<T> Given<T> {
 
     pub(crate) fn value(self) -> Option<T> {
         self.or_keep(None)
+    }
+
+    pub(crate) fn try_map<U>(self, map: impl FnOnce(T) -> ApiResult<U>) -> ApiResult<Given<U>> {
+        Ok(match self {
+            Self::Absent => Given::Absent,
+            Self::Null => Given::Null,
+            Self::Value(value) => Given::Value(map(value)?),
+        })
     }
 }
 
@@ -177,29 +199,73 @@ fn is_close(known: &str, given: &str) -> bool {
 
 impl<'de> Deserialize<'de> for Fields {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Object;
-
-        impl<'de> Visitor<'de> for Object {
-            type Value = Fields;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
-                let mut fields = BTreeMap::new();
-                while let Some(name) = map.next_key::<String>()? {
-                    let value = map.next_value()?;
-                    if fields.insert(name.clone(), value).is_some() {
-                        let name: String = name.chars().take(64).collect();
-                        return Err(A::Error::custom(format!("the field '{name}' is given twice")));
-                    }
-                }
-                Ok(Fields(fields))
-            }
+        match deserializer.deserialize_map(AnyJson)? {
+            Value::Object(fields) => Ok(Self(fields)),
+            _ => Err(D::Error::custom("it is not an object")),
         }
+    }
+}
 
-        deserializer.deserialize_map(Object)
+/// Any JSON in whose objects no field is given twice.
+struct UniqueFields(Value);
+
+impl<'de> Deserialize<'de> for UniqueFields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyJson).map(Self)
+    }
+}
+
+struct AnyJson;
+
+impl<'de> Visitor<'de> for AnyJson {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, UniqueFields(value))) = map.next_entry::<String, UniqueFields>()? {
+            if fields.contains_key(&name) {
+                let name: String = name.chars().take(64).collect();
+                return Err(A::Error::custom(format!("the field '{name}' is given twice")));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(UniqueFields(item)) = sequence.next_element()? {
+            items.push(item);
+        }
+        Ok(Value::Array(items))
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
     }
 }
 

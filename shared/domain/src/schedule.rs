@@ -108,18 +108,19 @@ impl Cron {
         let zone = zone
             .map(|z| Tz::from_str(z).map_err(|_| ScheduleError::Zone(z.chars().take(64).collect())))
             .transpose()?;
-        let expression = expression.trim();
-        let fields = spell_out(expression)?;
+        // One blank between fields, whatever stood there: it is pasted into crontabs.
+        let expression = expression.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
+        let fields = spell_out(&expression)?;
         let pattern = CronParser::builder()
             .seconds(Seconds::Disallowed)
             .year(Year::Disallowed)
             .build()
             .parse(&fields)
             .map_err(|e| ScheduleError::Expression(e.to_string()))?;
-        Ok(Self { expression: expression.to_owned(), zone, pattern: Box::new(pattern) })
+        Ok(Self { expression, zone, pattern: Box::new(pattern) })
     }
 
-    /// The expression as its author wrote it.
+    /// The expression as its author wrote it, but for the blanks.
     #[must_use]
     pub fn expression(&self) -> &str {
         &self.expression

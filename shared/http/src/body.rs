@@ -1,4 +1,5 @@
-//! Reads a request's body up to a limit.
+//! Reads a request's body up to a limit, before anything is answered: a client that is still sending when
+//! the connection closes never sees the answer that says why.
 
 use std::time::Duration;
 
@@ -6,14 +7,13 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
-/// A body over its limit is read and dropped up to here, in bytes: a client that is still sending when
-/// the connection closes never sees the answer that says why.
+/// A body over its limit is read and dropped up to here, in bytes.
 const DRAIN_LIMIT: usize = 64 * 1024 * 1024;
 
 /// How long a body may take to arrive.
 const TIME_LIMIT: Duration = Duration::from_secs(25);
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyError {
     TooLarge,
     /// The connection broke, or the body did not arrive in time.

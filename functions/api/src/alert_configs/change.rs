@@ -3,7 +3,7 @@
 use axum::extract::State;
 use tokio_postgres::types::Type;
 
-use super::decisions::{Decisions, Switches};
+use super::decisions::Decisions;
 use super::read::{ShownAlertConfig, one_alert_config};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
@@ -15,29 +15,20 @@ pub(crate) async fn change(
     Ids([alert_config_id]): Ids<1>,
     fields: Fields,
 ) -> ApiResult<Data<ShownAlertConfig>> {
+    let decided = Decisions::read(fields)?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    let rows = transaction
-        .query_typed(
-            "select active, on_late, on_error, on_recovered, is_default
-             from alert_config where alert_config_id = $1 and tenant = $2 for no key update",
-            &[(&alert_config_id, Type::UUID), (&tenant.0, Type::TEXT)],
-        )
-        .await?;
-    let row = rows.first().ok_or_else(|| ApiError::no_alert_configs(&[alert_config_id]))?;
-    let kept = Switches {
-        active: row.try_get("active")?,
-        on_late: row.try_get("on_late")?,
-        on_error: row.try_get("on_error")?,
-        on_recovered: row.try_get("on_recovered")?,
-        is_default: row.try_get("is_default")?,
-    };
-    let decided = Decisions::read(fields, &kept)?;
     // A new URL has not been refused yet.
-    transaction
+    let changed = transaction
         .execute_typed(
             "update alert_config set
-                 name = $3, active = $4, on_late = $5, on_error = $6, on_recovered = $7, is_default = $8, url = $9,
+                 name = $3,
+                 active = coalesce($4, active),
+                 on_late = coalesce($5, on_late),
+                 on_error = coalesce($6, on_error),
+                 on_recovered = coalesce($7, on_recovered),
+                 is_default = coalesce($8, is_default),
+                 url = $9,
                  broken_at = case when url = $9 then broken_at end,
                  broken_reason = case when url = $9 then broken_reason end
              where alert_config_id = $1 and tenant = $2",
@@ -54,7 +45,10 @@ pub(crate) async fn change(
             ],
         )
         .await?;
-    if !decided.active {
+    if changed == 0 {
+        return Err(ApiError::no_alert_configs(&[alert_config_id]));
+    }
+    if decided.active == Some(false) {
         // What is on its way there stays unsent. Relies on the index delivery_of_config.
         transaction
             .execute_typed(

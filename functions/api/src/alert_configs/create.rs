@@ -4,7 +4,7 @@ use axum::extract::State;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::decisions::{Decisions, Switches};
+use super::decisions::Decisions;
 use super::read::{ShownAlertConfig, one_alert_config};
 use crate::App;
 use crate::answers::{ApiResult, Data};
@@ -15,7 +15,7 @@ pub(crate) async fn create(
     Caller(tenant): Caller,
     fields: Fields,
 ) -> ApiResult<Data<ShownAlertConfig>> {
-    let decided = Decisions::read(fields, &Switches::NEW)?;
+    let decided = Decisions::read(fields)?;
     let alert_config_id = Uuid::new_v4();
     let client = app.pool.get().await?;
     client
@@ -29,11 +29,11 @@ pub(crate) async fn create(
                 (&tenant.0, Type::TEXT),
                 (&decided.name, Type::TEXT),
                 (&(app.clock)(), Type::TIMESTAMPTZ),
-                (&decided.active, Type::BOOL),
-                (&decided.on_late, Type::BOOL),
-                (&decided.on_error, Type::BOOL),
-                (&decided.on_recovered, Type::BOOL),
-                (&decided.is_default, Type::BOOL),
+                (&decided.active.unwrap_or(true), Type::BOOL),
+                (&decided.on_late.unwrap_or(true), Type::BOOL),
+                (&decided.on_error.unwrap_or(true), Type::BOOL),
+                (&decided.on_recovered.unwrap_or(true), Type::BOOL),
+                (&decided.is_default.unwrap_or(false), Type::BOOL),
                 (&decided.url, Type::TEXT),
             ],
         )

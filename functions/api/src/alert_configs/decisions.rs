@@ -13,43 +13,29 @@ const LONGEST_URL: usize = 2_048;
 
 pub(super) struct Decisions {
     pub(super) name: String,
-    pub(super) active: bool,
-    pub(super) on_late: bool,
-    pub(super) on_error: bool,
-    pub(super) on_recovered: bool,
-    pub(super) is_default: bool,
     pub(super) url: String,
+    // `None`: the body says nothing, so a new one has its default and an old one keeps its value.
+    pub(super) active: Option<bool>,
+    pub(super) on_late: Option<bool>,
+    pub(super) on_error: Option<bool>,
+    pub(super) on_recovered: Option<bool>,
+    pub(super) is_default: Option<bool>,
     /// Of fields that nobody knows.
     pub(super) warnings: Vec<String>,
 }
 
-/// The switches that hold when a body does not mention them.
-pub(super) struct Switches {
-    pub(super) active: bool,
-    pub(super) on_late: bool,
-    pub(super) on_error: bool,
-    pub(super) on_recovered: bool,
-    pub(super) is_default: bool,
-}
-
-impl Switches {
-    pub(super) const NEW: Self =
-        Self { active: true, on_late: true, on_error: true, on_recovered: true, is_default: false };
-}
-
 impl Decisions {
-    pub(super) fn read(mut fields: Fields, absent: &Switches) -> ApiResult<Self> {
-        let mut switch = |name: &str, absent: bool| match fields.optional::<bool>(name)? {
-            Given::Absent => Ok(absent),
+    pub(super) fn read(mut fields: Fields) -> ApiResult<Self> {
+        let mut switch = |name: &str| match fields.optional::<bool>(name)? {
             Given::Null => Err(wrong(name, &"it must be true or false")),
-            Given::Value(value) => Ok(value),
+            given => Ok(given.value()),
         };
         let mut decisions = Self {
-            active: switch("active", absent.active)?,
-            on_late: switch("on_late", absent.on_late)?,
-            on_error: switch("on_error", absent.on_error)?,
-            on_recovered: switch("on_recovered", absent.on_recovered)?,
-            is_default: switch("default", absent.is_default)?,
+            active: switch("active")?,
+            on_late: switch("on_late")?,
+            on_error: switch("on_error")?,
+            on_recovered: switch("on_recovered")?,
+            is_default: switch("default")?,
             name: fields.name()?,
             url: webhook_url(fields.required("type")?)?,
             warnings: Vec::new(),

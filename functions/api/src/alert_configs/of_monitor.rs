@@ -11,7 +11,10 @@ use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::monitors::jobs::monitor_exists;
-use crate::requests::{Caller, Fields, Ids};
+use crate::requests::{Caller, Fields, Ids, wrong};
+
+/// Alert configs attached by one request.
+const MOST_AT_ONCE: usize = 1_000;
 
 pub(crate) async fn list(
     State(app): State<App>,
@@ -32,8 +35,12 @@ pub(crate) async fn attach(
     Ids([monitor_id]): Ids<1>,
     mut fields: Fields,
 ) -> ApiResult<StatusCode> {
+    let given: Vec<Uuid> = fields.required("alert_config_ids")?;
+    if given.len() > MOST_AT_ONCE {
+        return Err(wrong("alert_config_ids", &format!("they are more than {MOST_AT_ONCE}")));
+    }
     let mut ids: Vec<Uuid> = Vec::new();
-    for id in fields.required::<Vec<Uuid>>("alert_config_ids")? {
+    for id in given {
         if !ids.contains(&id) {
             ids.push(id);
         }

@@ -12,7 +12,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::create::{expect, seconds};
-use super::decisions::{KNOWN_FIELDS, for_change};
+use super::decisions::{Change, KNOWN_FIELDS};
 use super::read::one_monitor;
 use super::shown::ShownMonitor;
 use crate::App;
@@ -29,16 +29,17 @@ pub(crate) async fn change(
 ) -> ApiResult<Data<ShownMonitor>> {
     let now = (app.clock)().trunc_subsecs(6);
     let name = fields.name()?;
-
-    let mut client = app.pool.get().await?;
-    let transaction = client.transaction().await?;
-    let old = lock(&transaction, &tenant, monitor_id, now).await?;
-    let rules = for_change(&mut fields, old.rules.clone(), now)?;
+    let change = Change::read(&mut fields, now)?;
     let mut unknown = Vec::new();
     if fields.optional::<serde_json::Value>("armed")? != Given::Absent {
         unknown.push("armed was ignored: it counts when a monitor is created".to_owned());
     }
     fields.warn_of_rest(&KNOWN_FIELDS, &mut unknown);
+
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    let old = lock(&transaction, &tenant, monitor_id, now).await?;
+    let rules = change.over(old.rules.clone());
 
     let schedule = ScheduleColumns::from(&rules.schedule);
     transaction

@@ -30,28 +30,25 @@ const LONGEST_DEFAULT_GRACE: i64 = 3_600;
 /// The rules of a new monitor. A body with `schedule` comes through our door, where everything else has a
 /// default; one without is the original's and needs its three fields.
 pub(super) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Rules> {
-    if !fields.has("schedule") {
-        let expected: i64 = fields.required("expected_duration")?;
-        let grace: i64 = fields.required("grace_duration")?;
-        let defaults = Rules {
-            schedule: Schedule::None,
-            expected_duration: Some(duration("expected_duration", expected)?),
-            grace_duration: duration("grace_duration", grace)?,
-            start_grace_duration: None,
-            early_duration: None,
-            failure_threshold: 1,
-            recovery_threshold: 1,
-            alert_on: AlertOn::Every,
+    let (schedule, expected_duration, grace_duration, alert_on) = if fields.has("schedule") {
+        let schedule = schedule(fields.required("schedule")?, now)?;
+        let expected = duration_or_null(fields, "expected_duration")?.value();
+        let grace = match duration_or_null(fields, "grace_duration")?.value() {
+            Some(seconds) => seconds,
+            None => default_grace(&schedule, expected, now),
         };
-        return refine(fields, defaults);
-    }
-    let schedule = schedule(fields.required("schedule")?, now)?;
-    let expected_duration = duration_or(fields, "expected_duration", None)?;
-    let grace_duration = match duration_or(fields, "grace_duration", None)? {
-        Some(seconds) => seconds,
-        None => default_grace(&schedule, expected_duration, now),
+        (schedule, expected, grace, AlertOn::First)
+    } else {
+        if !fields.has("expected_duration") {
+            let why = "the field is missing; only a body with a schedule can do without it";
+            return Err(wrong("expected_duration", &why));
+        }
+        let expected = duration("expected_duration", fields.required("expected_duration")?)?;
+        let grace = duration("grace_duration", fields.required("grace_duration")?)?;
+        (Schedule::None, Some(expected), grace, AlertOn::Every)
     };
-    let defaults = Rules {
+    let refinements = Refinements::read(fields)?;
+    Ok(refinements.over(Rules {
         schedule,
         expected_duration,
         grace_duration,
@@ -59,52 +56,75 @@ pub(super) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult
         early_duration: None,
         failure_threshold: 1,
         recovery_threshold: 1,
-        alert_on: AlertOn::First,
-    };
-    refine(fields, defaults)
-}
-
-/// The rules after a change: the original's fields are required, a field that it lacks keeps its value
-/// when it is absent, and null clears it.
-pub(super) fn for_change(fields: &mut Fields, old: Rules, now: DateTime<Utc>) -> ApiResult<Rules> {
-    let expected: Option<i64> = fields.required("expected_duration")?;
-    let grace: i64 = fields.required("grace_duration")?;
-    let schedule = match fields.optional::<Value>("schedule")? {
-        Given::Absent => old.schedule,
-        Given::Null => Schedule::None,
-        Given::Value(value) => schedule(value, now)?,
-    };
-    let kept = Rules {
-        schedule,
-        expected_duration: expected.map(|seconds| duration("expected_duration", seconds)).transpose()?,
-        grace_duration: duration("grace_duration", grace)?,
-        ..old
-    };
-    refine(fields, kept)
-}
-
-/// The fields that only ours has, over what holds without them.
-fn refine(fields: &mut Fields, rules: Rules) -> ApiResult<Rules> {
-    let threshold = |fields: &mut Fields, name: &str, kept: i32| match fields.optional::<i32>(name)? {
-        Given::Absent => Ok(kept),
-        Given::Null => Ok(1),
-        Given::Value(n @ 1..=MOST_RESULTS_IN_A_ROW) => Ok(n),
-        Given::Value(_) => Err(wrong(name, &format!("it must be from 1 to {MOST_RESULTS_IN_A_ROW}"))),
-    };
-    let alert_on = match fields.optional::<String>("alert_on")?.value() {
-        None => rules.alert_on,
-        Some(name) => {
-            AlertOn::from_name(&name).ok_or_else(|| wrong("alert_on", &"it must be 'every' or 'first'"))?
-        }
-    };
-    Ok(Rules {
-        start_grace_duration: duration_or(fields, "start_grace_duration", rules.start_grace_duration)?,
-        early_duration: duration_or(fields, "early_duration", rules.early_duration)?,
-        failure_threshold: threshold(fields, "failure_threshold", rules.failure_threshold)?,
-        recovery_threshold: threshold(fields, "recovery_threshold", rules.recovery_threshold)?,
         alert_on,
-        ..rules
-    })
+    }))
+}
+
+/// What a body changes: the original's fields are required, a field that it lacks keeps its value when it
+/// is absent, and null clears it.
+pub(super) struct Change {
+    schedule: Given<Schedule>,
+    expected_duration: Option<i64>,
+    grace_duration: i64,
+    refinements: Refinements,
+}
+
+impl Change {
+    pub(super) fn read(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Self> {
+        let expected: Option<i64> = fields.required("expected_duration")?;
+        let grace: i64 = fields.required("grace_duration")?;
+        Ok(Self {
+            schedule: fields.optional::<Value>("schedule")?.try_map(|value| schedule(value, now))?,
+            expected_duration: expected.map(|seconds| duration("expected_duration", seconds)).transpose()?,
+            grace_duration: duration("grace_duration", grace)?,
+            refinements: Refinements::read(fields)?,
+        })
+    }
+
+    pub(super) fn over(self, old: Rules) -> Rules {
+        self.refinements.over(Rules {
+            schedule: self.schedule.or_keep(Some(old.schedule)).unwrap_or(Schedule::None),
+            expected_duration: self.expected_duration,
+            grace_duration: self.grace_duration,
+            ..old
+        })
+    }
+}
+
+/// The fields that only ours has, whichever door the body came through.
+struct Refinements {
+    start_grace_duration: Given<i64>,
+    early_duration: Given<i64>,
+    failure_threshold: Given<i32>,
+    recovery_threshold: Given<i32>,
+    alert_on: Given<AlertOn>,
+}
+
+impl Refinements {
+    fn read(fields: &mut Fields) -> ApiResult<Self> {
+        Ok(Self {
+            start_grace_duration: duration_or_null(fields, "start_grace_duration")?,
+            early_duration: duration_or_null(fields, "early_duration")?,
+            failure_threshold: threshold(fields, "failure_threshold")?,
+            recovery_threshold: threshold(fields, "recovery_threshold")?,
+            alert_on: fields.optional::<String>("alert_on")?.try_map(|name| {
+                AlertOn::from_name(&name).ok_or_else(|| wrong("alert_on", &"it must be 'every' or 'first'"))
+            })?,
+        })
+    }
+
+    /// What is absent keeps its value. Null clears durations; the others, which can't be without a value,
+    /// it leaves at their usual one.
+    fn over(self, rules: Rules) -> Rules {
+        Rules {
+            start_grace_duration: self.start_grace_duration.or_keep(rules.start_grace_duration),
+            early_duration: self.early_duration.or_keep(rules.early_duration),
+            failure_threshold: self.failure_threshold.or_keep(Some(rules.failure_threshold)).unwrap_or(1),
+            recovery_threshold: self.recovery_threshold.or_keep(Some(rules.recovery_threshold)).unwrap_or(1),
+            alert_on: self.alert_on.value().unwrap_or(rules.alert_on),
+            ..rules
+        }
+    }
 }
 
 /// `null`, `{"every": <seconds>}` or `{"cron": "<expression>", "timezone": "<IANA zone>"}`.
@@ -150,8 +170,15 @@ fn default_grace(schedule: &Schedule, expected_duration: Option<i64>, now: DateT
     (gap.num_seconds() / 10).clamp(SHORTEST_DEFAULT_GRACE, LONGEST_DEFAULT_GRACE)
 }
 
-fn duration_or(fields: &mut Fields, name: &str, kept: Option<i64>) -> ApiResult<Option<i64>> {
-    fields.optional::<i64>(name)?.or_keep(kept).map(|seconds| duration(name, seconds)).transpose()
+fn duration_or_null(fields: &mut Fields, name: &str) -> ApiResult<Given<i64>> {
+    fields.optional::<i64>(name)?.try_map(|seconds| duration(name, seconds))
+}
+
+fn threshold(fields: &mut Fields, name: &str) -> ApiResult<Given<i32>> {
+    fields.optional::<i32>(name)?.try_map(|n| match n {
+        1..=MOST_RESULTS_IN_A_ROW => Ok(n),
+        _ => Err(wrong(name, &format!("it must be from 1 to {MOST_RESULTS_IN_A_ROW}"))),
+    })
 }
 
 fn duration(name: &str, seconds: i64) -> Result<i64, ApiError> {

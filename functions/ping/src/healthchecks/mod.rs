@@ -30,17 +30,18 @@ pub(crate) fn router() -> Router<App> {
 }
 
 async fn ping(State(app): State<App>, request: Request) -> Response {
-    match *request.method() {
+    let (parts, request_body) = request.into_parts();
+    let whole = body::read(request_body, BODY_LIMIT).await;
+    match parts.method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT => {}
         Method::OPTIONS => return Reply::Preflight.into_response(),
         _ => return Reply::WrongMethod.into_response(),
     }
-    let (parts, request_body) = request.into_parts();
     let said = match read_url(parts.uri.path(), parts.uri.query()) {
         Ok(said) => said,
         Err(reply) => return reply.into_response(),
     };
-    let whole = match body::read(request_body, BODY_LIMIT).await {
+    let whole = match whole {
         Ok(whole) => whole,
         Err(body::BodyError::TooLarge) => return Reply::TooLarge.into_response(),
         Err(body::BodyError::Incomplete) => return Reply::Incomplete.into_response(),
@@ -111,7 +112,7 @@ fn canonical_uuid(text: &str) -> Option<Uuid> {
 
 /// A request that repeats the `Idempotency-Key` of an earlier one to the same monitor is that signal.
 fn signal_id(headers: &HeaderMap, ping_id: Uuid) -> Uuid {
-    match headers.get("idempotency-key") {
+    match headers.get("idempotency-key").filter(|key| !key.is_empty()) {
         Some(key) => Uuid::new_v5(&ping_id, key.as_bytes()),
         None => Uuid::now_v7(),
     }

@@ -1,0 +1,11 @@
+//! Bad input: each gets its 4xx in the one error shape, none a 5xx, and nothing is changed.
+
+mod alert_config_fields;
+mod bodies;
+mod ids;
+mod monitor_fields;
+mod random_bytes;
+mod schedules;
+mod tenants;
+mod tokens;
+mod world;

@@ -1,0 +1,93 @@
+//! What belongs to another tenant does not exist.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::world::{World, routes};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
+    let world = World::new().await;
+    let (ours, theirs) = (&world.ours, &world.theirs);
+    let mut tried = 0;
+    for route in routes().iter().filter(|route| route.id_count() > 0) {
+        let second = |of_job: &str, of_config: &str| {
+            if route.parts[1] == "/jobs/" { of_job.to_owned() } else { of_config.to_owned() }
+        };
+        let first = if route.parts[0] == "/alert-configs/" { &theirs.free } else { &theirs.monitor };
+        let our_first = if route.parts[0] == "/alert-configs/" { &ours.free } else { &ours.monitor };
+        // Theirs in each place, and in both.
+        let mut cases = vec![vec![first.clone(), second(&ours.job, &ours.attached)]];
+        if route.id_count() == 2 {
+            cases.push(vec![our_first.clone(), second(&theirs.job, &theirs.attached)]);
+            cases.push(vec![our_first.clone(), second(&theirs.job, &theirs.free)]);
+            cases.push(vec![first.clone(), second(&theirs.job, &theirs.attached)]);
+        }
+        for ids in cases {
+            let unknown: Vec<String> = ids.iter().map(|_| Uuid::new_v4().to_string()).collect();
+            let belongs_to_us =
+                |id: &String| [&ours.monitor, &ours.job, &ours.attached, &ours.free].contains(&id);
+            // The same request with unknown ids for theirs.
+            let without: Vec<&str> = ids
+                .iter()
+                .zip(&unknown)
+                .map(|(id, unknown)| if belongs_to_us(id) { id.as_str() } else { unknown.as_str() })
+                .collect();
+            let with: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let body = route.good_body(ours).to_string();
+            let refusal = world.refused(&route.method, &route.with(&with), body.clone()).await;
+            let expected = world.refused(&route.method, &route.with(&without), body).await;
+            let mut description = expected.description;
+            for (unknown, id) in without.iter().zip(&with) {
+                description = description.replace(unknown, id);
+            }
+            let what = format!("{} {}", route.method, route.with(&with));
+            assert_eq!(refusal.code, 404, "{what}");
+            assert_eq!(refusal.reason, expected.reason, "{what}");
+            assert_eq!(refusal.description, description, "{what}");
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 17);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_alert_config_cannot_be_attached() {
+    let world = World::new().await;
+    let (ours, theirs) = (&world.ours, &world.theirs);
+    let path = format!("/monitors/{}/alert-configs", ours.monitor);
+    for ids in
+        [json!([theirs.free]), json!([ours.free, theirs.free]), json!([theirs.attached, ours.attached])]
+    {
+        let body = json!({ "alert_config_ids": ids });
+        let refusal = world.refused(&Method::POST, &path, body.to_string()).await;
+        let foreign = if ids.to_string().contains(&theirs.free) { &theirs.free } else { &theirs.attached };
+        assert_eq!(refusal.code, 404);
+        let description = format!("Failed to find alert configuration with id '{foreign}'");
+        assert_eq!(refusal.description, description);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_show_ones_own_only() {
+    let world = World::new().await;
+    let ids = async |tenant: &str, path: &str, field: &str| -> BTreeSet<String> {
+        let list = world.cronmon.call_as(tenant, Method::GET, path, None).await;
+        assert_eq!(list.status, 200);
+        let data = list.body["data"].as_array().unwrap();
+        assert_eq!(list.body["paging"]["total"], data.len());
+        data.iter().map(|item| item[field].as_str().unwrap().to_owned()).collect()
+    };
+    for (tenant, own) in [("acme", &world.ours), ("globex", &world.theirs)] {
+        assert_eq!(ids(tenant, "/monitors", "monitor_id").await, BTreeSet::from([own.monitor.clone()]));
+        let configs = BTreeSet::from([own.attached.clone(), own.free.clone()]);
+        assert_eq!(ids(tenant, "/alert-configs", "alert_config_id").await, configs);
+    }
+    for tenant in ["Acme", "acme ", " acme", "acme%", "_", "initech"] {
+        assert!(ids(tenant, "/monitors", "monitor_id").await.is_empty(), "{tenant}");
+        assert!(ids(tenant, "/alert-configs", "alert_config_id").await.is_empty(), "{tenant}");
+    }
+}

@@ -1,0 +1,205 @@
+//! Something of everything to spoil, of two tenants, and how a refusal looks.
+
+use std::collections::BTreeMap;
+
+use cronmon_tests::CronMon;
+use cronmon_tests::contents::contents;
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+
+pub(crate) struct World {
+    pub(crate) cronmon: CronMon,
+    pub(crate) ours: Belongings,
+    pub(crate) theirs: Belongings,
+    token: String,
+    before: BTreeMap<String, (i64, String)>,
+}
+
+/// What a tenant has. The monitor has one job, a fail that nobody could be told of.
+pub(crate) struct Belongings {
+    pub(crate) monitor: String,
+    pub(crate) job: String,
+    pub(crate) ping_url: String,
+    /// Attached to the monitor.
+    pub(crate) attached: String,
+    /// Attached to nothing.
+    pub(crate) free: String,
+}
+
+pub(crate) struct Refusal {
+    pub(crate) code: u16,
+    pub(crate) reason: String,
+    pub(crate) description: String,
+}
+
+/// Which ids a path has, and what comes before, between and after them.
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) parts: &'static [&'static str],
+    pub(crate) takes_body: bool,
+}
+
+/// Every path that asks for a token.
+pub(crate) fn routes() -> Vec<Route> {
+    let monitor = &["/monitors/", ""];
+    let config = &["/alert-configs/", ""];
+    let of_monitor = &["/monitors/", "/alert-configs"];
+    [
+        (Method::GET, &["/monitors"] as &[&str], false),
+        (Method::POST, &["/monitors"], true),
+        (Method::GET, monitor, false),
+        (Method::PATCH, monitor, true),
+        (Method::DELETE, monitor, false),
+        (Method::GET, &["/monitors/", "/jobs"], false),
+        (Method::GET, &["/monitors/", "/jobs/", ""], false),
+        (Method::GET, of_monitor, false),
+        (Method::POST, of_monitor, true),
+        (Method::DELETE, &["/monitors/", "/alert-configs/", ""], false),
+        (Method::GET, &["/alert-configs"], false),
+        (Method::POST, &["/alert-configs"], true),
+        (Method::GET, config, false),
+        (Method::PATCH, config, true),
+        (Method::DELETE, config, false),
+    ]
+    .into_iter()
+    .map(|(method, parts, takes_body)| Route { method, parts, takes_body })
+    .collect()
+}
+
+impl Route {
+    /// The path with these ids, of which it takes as many as it has places.
+    pub(crate) fn with(&self, ids: &[&str]) -> String {
+        let mut path = self.parts[0].to_owned();
+        for (id, part) in ids.iter().zip(&self.parts[1..]) {
+            path.push_str(id);
+            path.push_str(part);
+        }
+        path
+    }
+
+    /// The path to what belongs to somebody.
+    pub(crate) fn to(&self, who: &Belongings) -> String {
+        match self.parts {
+            ["/alert-configs/", ..] => self.with(&[&who.free]),
+            [_, "/jobs/", _] => self.with(&[&who.monitor, &who.job]),
+            _ => self.with(&[&who.monitor, &who.attached]),
+        }
+    }
+
+    pub(crate) fn id_count(&self) -> usize {
+        self.parts.len() - 1
+    }
+
+    /// A body that would be taken. Whether it needs one or not: the others ignore it.
+    pub(crate) fn good_body(&self, who: &Belongings) -> Value {
+        match self.parts {
+            ["/alert-configs", ..] | ["/alert-configs/", ..] => good_alert_config(),
+            [_, "/alert-configs"] => json!({ "alert_config_ids": [who.free] }),
+            _ => good_monitor(),
+        }
+    }
+}
+
+/// Complete through either door, and for a change.
+pub(crate) fn good_monitor() -> Value {
+    json!({ "name": "a", "schedule": { "every": 60 }, "expected_duration": 1, "grace_duration": 2 })
+}
+
+pub(crate) fn good_alert_config() -> Value {
+    json!({ "name": "a", "type": { "webhook": { "url": "http://127.0.0.1:1/hook" } } })
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let cronmon = CronMon::start().await;
+        let ours = Belongings::of(&cronmon, "acme").await;
+        let theirs = Belongings::of(&cronmon, "globex").await;
+        let before = contents(&cronmon.pool).await;
+        for (table, (rows, _)) in &before {
+            assert!(*rows > 0, "{table} holds nothing that could be spoiled");
+        }
+        let token = cronmon.issuer.token("acme");
+        Self { cronmon, ours, theirs, token, before }
+    }
+
+    /// As the tenant `acme`.
+    pub(crate) async fn refused(&self, method: &Method, path: &str, body: impl Into<Body>) -> Refusal {
+        let authorization = format!("Bearer {}", self.token);
+        self.refused_as(Some(&authorization), method, path, body).await
+    }
+
+    /// Sends a request that must be refused, in the one shape, without a trace.
+    pub(crate) async fn refused_as(
+        &self,
+        authorization: Option<&str>,
+        method: &Method,
+        path: &str,
+        body: impl Into<Body>,
+    ) -> Refusal {
+        let mut request = self
+            .cronmon
+            .http
+            .request(method.clone(), format!("{}/api/v1{path}", self.cronmon.url))
+            .body(body);
+        if let Some(authorization) = authorization {
+            let value = reqwest::header::HeaderValue::from_bytes(authorization.as_bytes()).unwrap();
+            request = request.header("authorization", value);
+        }
+        let response = request.send().await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}"));
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()["content-type"], "application/json", "{method} {path}: {status}");
+        let text = response.text().await.unwrap();
+        let refusal = Refusal::read(&text).unwrap_or_else(|| panic!("{method} {path}: {status} {text}"));
+        assert_eq!(refusal.code, status, "{method} {path}: {text}");
+        assert!((400..500).contains(&status), "{method} {path}: {status} {text}");
+        self.nothing_changed(&format!("{method} {path}")).await;
+        refusal
+    }
+
+    pub(crate) async fn nothing_changed(&self, what: &str) {
+        assert_eq!(contents(&self.cronmon.pool).await, self.before, "{what}");
+    }
+}
+
+impl Refusal {
+    fn read(text: &str) -> Option<Self> {
+        let body: Value = serde_json::from_str(text).ok()?;
+        let (body, error) = (body.as_object()?, body.get("error")?.as_object()?);
+        let text = |field: &str| error.get(field)?.as_str().filter(|text| !text.trim().is_empty());
+        let (reason, description) = (text("reason")?.to_owned(), text("description")?.to_owned());
+        let code = u16::try_from(error.get("code")?.as_u64()?).ok()?;
+        // What was sent may be long; what is said about it is for people.
+        let short = description.chars().count() <= 2_000;
+        (body.len() == 1 && error.len() == 3 && short).then_some(Self { code, reason, description })
+    }
+}
+
+impl Belongings {
+    async fn of(cronmon: &CronMon, tenant: &str) -> Self {
+        let create = async |path: &str, body: Value| {
+            let answer = cronmon.call_as(tenant, Method::POST, path, Some(&body)).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            answer.body["data"].clone()
+        };
+        let attached = create("/alert-configs", good_alert_config()).await;
+        let free = create("/alert-configs", good_alert_config()).await;
+        let monitor = json!({ "name": "watched", "schedule": { "cron": "0 3 * * *" }, "armed": true });
+        let monitor = create("/monitors", monitor).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let monitor_id = text(&monitor["monitor_id"]);
+        let attached = text(&attached["alert_config_id"]);
+        let path = format!("/monitors/{monitor_id}/alert-configs");
+        let body = json!({ "alert_config_ids": [attached] });
+        assert_eq!(cronmon.call_as(tenant, Method::POST, &path, Some(&body)).await.status, 204);
+        cronmon.ping(&monitor, "/3").await;
+        let path = format!("/monitors/{monitor_id}/jobs");
+        let jobs = cronmon.call_as(tenant, Method::GET, &path, None).await.body;
+        Self {
+            job: text(&jobs["data"][0]["job_id"]),
+            ping_url: text(&monitor["ping_url"]),
+            free: text(&free["alert_config_id"]),
+            monitor: monitor_id,
+            attached,
+        }
+    }
+}

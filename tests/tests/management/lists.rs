@@ -1,0 +1,80 @@
+//! Lists: their order and their totals.
+
+use chrono::Duration;
+use cronmon_tests::CronMon;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn monitors_come_by_their_newest_start_and_those_without_one_last() {
+    let cronmon = CronMon::start().await;
+    let mut monitors = Vec::new();
+    for name in ["a", "b", "c", "d", "e"] {
+        cronmon.set_clock(cronmon.now() + Duration::seconds(1));
+        monitors.push(cronmon.create(json!({ "name": name, "schedule": null })).await);
+    }
+    let names = async || {
+        let list = cronmon.call(Method::GET, "/monitors", None).await.body;
+        assert_eq!(list["paging"], json!({ "total": 5 }));
+        let names: String = list["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|monitor| monitor["name"].as_str().unwrap())
+            .collect();
+        names
+    };
+    assert_eq!(names().await, "edcba");
+    for (i, suffix, order) in [
+        (1, "", "bedca"),
+        (3, "/start", "dbeca"),
+        (1, "/start", "bdeca"),
+        // A log opens no job, and an end opens none of a job that runs.
+        (0, "/log", "bdeca"),
+        (3, "/0", "bdeca"),
+        (0, "/fail", "abdec"),
+    ] {
+        cronmon.set_clock(cronmon.now() + Duration::seconds(1));
+        cronmon.ping(&monitors[i], suffix).await;
+        assert_eq!(names().await, order, "{i} {suffix}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_shows_of_each_monitor_what_reading_it_shows_but_its_jobs() {
+    let cronmon = CronMon::start().await;
+    let mut monitors = Vec::new();
+    for (i, suffixes) in [vec![], vec!["/start"], vec!["", "/start"], vec!["/1", ""]].into_iter().enumerate()
+    {
+        let body = json!({ "name": format!("{i}"), "schedule": { "every": 600 }, "grace_duration": i });
+        let monitor = cronmon.create(body).await;
+        for suffix in suffixes {
+            cronmon.set_clock(cronmon.now() + Duration::seconds(1));
+            cronmon.ping(&monitor, suffix).await;
+        }
+        monitors.push(monitor);
+    }
+    let list = cronmon.call(Method::GET, "/monitors", None).await.body;
+    assert_eq!(list["data"].as_array().unwrap().len(), 4);
+    for monitor in &monitors {
+        let mut read = cronmon.read(monitor).await;
+        let jobs = read.as_object_mut().unwrap().remove("jobs").unwrap();
+        let finished = jobs.as_array().unwrap().iter().find(|job| job["in_progress"] == false);
+        assert_eq!(read["last_started_job"], jobs[0]);
+        assert_eq!(&read["last_finished_job"], finished.unwrap_or(&Value::Null));
+        let listed = list["data"].as_array().unwrap().iter().find(|other| other["name"] == monitor["name"]);
+        assert_eq!(listed.unwrap(), &read);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_without_anything_has_empty_lists() {
+    let cronmon = CronMon::start().await;
+    cronmon.create(json!({ "name": "a", "schedule": null })).await;
+    cronmon.hear_everything_at("http://127.0.0.1:1/").await;
+    for path in ["/monitors", "/alert-configs"] {
+        let answer = cronmon.call_as("globex", Method::GET, path, None).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.body, json!({ "data": [], "paging": { "total": 0 } }));
+    }
+}
