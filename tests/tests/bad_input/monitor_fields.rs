@@ -119,7 +119,8 @@ async fn what_is_missing_is_named() {
     ] {
         let refusal = world.refused(&method, path, body.to_string()).await;
         assert_eq!(refusal.code, 422, "{method} {body}");
-        assert_eq!(refusal.description, format!("{missing}: the field is missing"), "{method} {body}");
+        let named = refusal.description.starts_with(&format!("{missing}: the field is missing"));
+        assert!(named, "{method} {body}: {}", refusal.description);
     }
     // Through the original's door, and in a change, null is no duration.
     for (method, path, field) in [
