@@ -24,6 +24,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::webhook::Heard;
 use crate::{CronMon, Receiver};
 
 struct Line {
@@ -96,10 +97,7 @@ pub async fn run(file: &Path) -> Result<(), String> {
                 }
                 cronmon.deliver().await;
                 let heard = receiver.heard();
-                let by_stack: Vec<String> = heard[heard_before..]
-                    .iter()
-                    .map(|h| format!("{} {}: {}", h.text("type"), h.text("cause"), h.text("reason")))
-                    .collect();
+                let by_stack: Vec<String> = heard[heard_before..].iter().map(Heard::told).collect();
                 heard_before = heard.len();
                 if by_stack != alerts {
                     return Err(at_line(format!("the webhook hears {by_stack:#?}, not {alerts:#?}")));
@@ -139,7 +137,9 @@ pub async fn run(file: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn told(alert: &Alert) -> String {
+/// `late missed: <sentence>`
+#[must_use]
+pub fn told(alert: &Alert) -> String {
     format!("{} {}: {}", alert.fact.alert_type().name(), alert.fact.cause().name(), sentence(alert))
 }
 

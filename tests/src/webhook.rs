@@ -26,6 +26,14 @@ impl Heard {
     }
 }
 
+impl Heard {
+    /// `late missed: <reason>`, as [`crate::story::told`] says it of the model's alerts.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!("{} {}: {}", self.text("type"), self.text("cause"), self.text("reason"))
+    }
+}
+
 #[derive(Clone)]
 pub struct Receiver {
     pub url: String,

@@ -2,9 +2,10 @@
 //! where the monitor stands after each step.
 
 use chrono::{DateTime, Duration, Utc};
-use cronmon_tests::story::rules_of;
+use cronmon_tests::story::{rules_of, told};
+use cronmon_tests::webhook::Heard;
 use cronmon_tests::{CronMon, Receiver};
-use domain::{Alert, Monitor, Signal, SignalKind, sentence::sentence};
+use domain::{Monitor, Signal, SignalKind};
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
@@ -77,10 +78,7 @@ async fn history(cronmon: &CronMon, receiver: &Receiver, seed: u64) {
         cronmon.tick().await;
         cronmon.deliver().await;
         let heard = receiver.heard();
-        let by_stack: Vec<String> = heard[heard_before..]
-            .iter()
-            .map(|h| format!("{} {}: {}", h.text("type"), h.text("cause"), h.text("reason")))
-            .collect();
+        let by_stack: Vec<String> = heard[heard_before..].iter().map(Heard::told).collect();
         heard_before = heard.len();
         let by_model: Vec<String> = by_model.iter().map(told).collect();
         assert_eq!(by_stack, by_model, "seed {seed}\n{}", story.join("\n"));
@@ -163,10 +161,6 @@ fn path_of(signal: &Signal) -> String {
         (kind, None) => format!("/{}", kind.name()),
     };
     signal.rid.map_or(suffix.clone(), |rid| format!("{suffix}?rid={rid}"))
-}
-
-fn told(alert: &Alert) -> String {
-    format!("{} {}: {}", alert.fact.alert_type().name(), alert.fact.cause().name(), sentence(alert))
 }
 
 fn instant(value: &Value) -> Option<DateTime<Utc>> {
