@@ -188,11 +188,19 @@ declare
 begin
     insert into slots_to_come (monitor_id, slots) values (m.monitor_id, p_slots)
     on conflict (monitor_id) do update set slots = excluded.slots;
-    if m.slots_after is not null then
-        m.next_slot := p_slots[1];
+    if cardinality(p_slots) = 0 then
         m.slots_after := null;
+    elsif m.slots_after is not null then
+        -- Whoever found these may have been overtaken: then they end too early, and are looked for again.
+        select min(slot) into m.next_slot from unnest(p_slots) slot where slot > m.slots_after;
+        if m.next_slot is not null then
+            m.slots_after := null;
+        end if;
     end if;
-    m.refill_at := case when m.armed and v_low > p_now then v_low end;
+    m.refill_at := case
+        when m.slots_after is not null then m.slots_after
+        when m.armed and v_low > p_now then v_low
+    end;
     return m;
 end
 $$;
@@ -305,6 +313,7 @@ declare
     v_following timestamptz;
     v_first_after timestamptz;
     v_has_answered boolean;
+    v_was_armed boolean;
     v_answers boolean;
     v_job job;
     v_job_id uuid;
@@ -403,7 +412,7 @@ begin
         return;
     end if;
 
-    v_answers := not m.armed or v_slot is distinct from m.next_slot;
+    v_was_armed := m.armed;
     m.armed := true;
     if v_slots is not null then
         m := refill_slots(m, v_slots, v_at);
@@ -413,6 +422,7 @@ begin
         -- Counted from the last start if starts are announced, else from the last end.
         v_slot := greatest(v_slot, v_at + make_interval(secs => m.every_seconds));
     end if;
+    v_answers := not v_was_armed or v_slot is distinct from m.next_slot;
     m.next_slot := v_slot;
     m.last_signal_at := v_at;
 
