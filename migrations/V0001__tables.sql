@@ -94,6 +94,7 @@ create table job (
 
 create index job_newest_first on job (monitor_id, start_time desc, job_id desc);
 create index job_open on job (monitor_id, start_time desc) where end_time is null;
+create index job_due on job (monitor_id, due_at) where end_time is null and overran_at is null;
 
 create table alert_config (
     alert_config_id uuid primary key,

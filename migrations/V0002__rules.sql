@@ -79,7 +79,9 @@ begin
                       where x.monitor_id = m.monitor_id and x.alert_config_id = c.alert_config_id)
               or c.is_default and not exists (select from monitor_alert_config x where x.monitor_id = m.monitor_id)
           end
-    order by c.alert_config_id;
+    order by c.alert_config_id
+    -- One that is being deleted is not waited for: it would only turn out to be gone.
+    for key share of c skip locked;
 end
 $$;
 
@@ -217,6 +219,7 @@ language plpgsql as $$
 declare
     m monitor;
     v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_began timestamptz := clock_timestamp();
     v_judged integer := 0;
 begin
     for m in
@@ -227,8 +230,10 @@ begin
         v_judged := v_judged + 1;
         if m.refill_at < v_now then
             return query select m.monitor_id, m.schedule_version, m.cron, m.timezone,
-                coalesce(m.slots_after, m.next_slot - interval '1 microsecond'), null::integer;
+                coalesce(m.slots_after, m.next_slot - interval '1 microsecond', v_now), null::integer;
         end if;
+        -- Before the statement's time is up and all of the batch was for nothing: the next one goes on.
+        exit when clock_timestamp() - v_began > interval '2 seconds';
     end loop;
     return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, v_judged;
 end
@@ -299,7 +304,7 @@ create function apply_signal(
 )
 returns table (
     outcome text, monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz,
-    calm_before boolean
+    calm_before boolean, next_slot timestamptz
 )
 language plpgsql as $$
 #variable_conflict use_column
@@ -321,7 +326,7 @@ declare
 begin
     select * into m from monitor where ping_id = p_ping_id for update;
     if not found then
-        return query select 'unknown', null::uuid, null::integer, null::text, null::text, null::timestamptz, null::boolean;
+        return query select 'unknown', null::uuid, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
         return;
     end if;
 
@@ -341,7 +346,7 @@ begin
         if v_fallen.monitor_id is not null then
             call save_state(v_fallen);
         end if;
-        return query select outcome, m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
+        return query select outcome, m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
         return;
     end if;
 
@@ -371,7 +376,7 @@ begin
         end if;
         if not m.armed or v_slot is null or v_at >= v_slot - make_interval(secs => coalesce(m.early_duration, 60)) then
             select slots || p_slots into v_slots from slots_to_come s where s.monitor_id = m.monitor_id;
-            if not m.armed then
+            if v_slot is null then
                 select min(slot) into v_slot from unnest(v_slots) slot where slot > v_at;
             end if;
             select min(slot) filter (where slot > v_slot), min(slot) filter (where slot > greatest(v_slot, v_at))
@@ -382,13 +387,13 @@ begin
                     call save_state(v_fallen);
                 end if;
                 return query select 'needs_slots', m.monitor_id, m.schedule_version, m.cron, m.timezone,
-                    m.slots_after, v_calm_before;
+                    m.slots_after, v_calm_before, v_slot;
                 return;
             end if;
             if v_at >= v_slot or not v_has_answered and
                 v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
                                           least(interval '60 seconds', (v_following - v_slot) / 10)) then
-                v_slot := v_first_after;
+                v_slot := coalesce(v_first_after, v_slot);
             end if;
             v_slots := case when p_slots is not null or not m.armed then coalesce(p_slots, v_slots) end;
         end if;
@@ -408,7 +413,7 @@ begin
         if v_fallen.monitor_id is not null then
             call save_state(v_fallen);
         end if;
-        return query select 'repeated', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
+        return query select 'repeated', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
         return;
     end if;
 
@@ -434,6 +439,13 @@ begin
             insert into job (job_id, monitor_id, rid, announced, answered, start_time, due_at)
             values (v_job_id, m.monitor_id, p_rid, true, v_answers, v_at, job_deadline(m, v_at));
             m.open_jobs := m.open_jobs + 1;
+            if m.open_jobs > 1000 then
+                -- So many never ended: the oldest is abandoned, or one monitor's deadlines could take all of a tick.
+                update job set end_time = v_at where job_id = (
+                    select job_id from job where monitor_id = m.monitor_id and end_time is null
+                    order by start_time, job_id limit 1);
+                m.open_jobs := m.open_jobs - 1;
+            end if;
         end if;
     else
         if v_job.job_id is not null then
@@ -491,7 +503,7 @@ begin
     end if;
 
     call save_state(m);
-    return query select 'applied', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean;
+    return query select 'applied', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
 end
 $$;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use database::Pool;
 use http_common::Clock;
 use notify::webhook::Webhooks;
+use ping::InFlight;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
@@ -18,15 +19,27 @@ const DELIVERY_PAUSE: Duration = Duration::from_millis(300);
 /// Sends under way at once: a destination that is slow to answer takes one of them, not the loop.
 const MOST_SENDS: usize = 64;
 
-pub(crate) async fn run(pool: Pool, webhooks: Webhooks, clock: Clock, stopped: watch::Receiver<bool>) {
+pub(crate) async fn run(
+    pool: Pool,
+    webhooks: Webhooks,
+    clock: Clock,
+    in_flight: InFlight,
+    stopped: watch::Receiver<bool>,
+) {
     let judged = Arc::new(Notify::new());
     tokio::join!(
-        ticks(pool.clone(), judged.clone(), stopped.clone()),
+        ticks(pool.clone(), clock.clone(), in_flight, judged.clone(), stopped.clone()),
         deliveries(pool, webhooks, clock, judged, stopped),
     );
 }
 
-async fn ticks(pool: Pool, judged: Arc<Notify>, mut stopped: watch::Receiver<bool>) {
+async fn ticks(
+    pool: Pool,
+    clock: Clock,
+    in_flight: InFlight,
+    judged: Arc<Notify>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut seconds = interval(TICK);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trouble = Trouble::default();
@@ -35,7 +48,10 @@ async fn ticks(pool: Pool, judged: Arc<Notify>, mut stopped: watch::Receiver<boo
             _ = stopped.wait_for(|stop| *stop) => return,
             _ = seconds.tick() => {}
         }
-        match late_check::tick(&pool, None).await {
+        // A ping that waits for the database came in time, whenever it gets there.
+        let now = clock();
+        let now = in_flight.oldest().map_or(now, |oldest| oldest.min(now));
+        match late_check::tick(&pool, Some(now)).await {
             Ok(tick) => {
                 trouble.over("lateness is judged again");
                 if tick.monitors > 0 {

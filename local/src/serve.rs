@@ -48,13 +48,14 @@ pub(crate) async fn serve(
         api = inbox.seeding(api);
     }
 
+    let in_flight = ping::InFlight::default();
     let app = api
-        .merge(ping::router(ping::App { pool, clock: clock.clone() }))
+        .merge(ping::router(ping::App { pool, clock: clock.clone(), in_flight: in_flight.clone() }))
         .merge(inbox::router())
         .layer(from_fn(source_address));
 
     let (stop, stopped) = watch::channel(false);
-    let loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, stopped.clone()));
+    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, in_flight, stopped.clone()));
     welcome::print(address, settings.token_command.as_deref());
 
     let mut stopping = stopped.clone();
@@ -62,7 +63,11 @@ pub(crate) async fn serve(
         .with_graceful_shutdown(async move { drop(stopping.wait_for(|stop| *stop).await) });
     let serving = tokio::spawn(async move { serving.await });
 
-    told_to_stop().await;
+    tokio::select! {
+        () = told_to_stop() => {}
+        // They end only when told to: without them pings would go on and nothing be judged.
+        _ = &mut loops => return Err("the loops that judge and deliver ended by a fault".to_owned()),
+    }
     stop.send_replace(true);
     // Whatever does not end in time is cut off: nothing is lost by that, pings are repeated by their
     // senders and claims by the next process.

@@ -52,7 +52,11 @@ impl CronMon {
             verifier: Arc::new(verifier),
             public_url: api::PublicUrl::FromHost,
         })
-        .merge(ping::router(ping::App { pool: pool.clone(), clock: now }));
+        .merge(ping::router(ping::App {
+            pool: pool.clone(),
+            clock: now,
+            in_flight: ping::InFlight::default(),
+        }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -93,17 +93,18 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
              ) as blocked_until
              from delivery d
              where d.next_attempt_at <= $1
-             order by d.next_attempt_at, d.position limit $2 for update of d skip locked
+             order by d.next_attempt_at, d.position limit 1000 for update of d skip locked
          ), put_off as (
-             update delivery set next_attempt_at = greatest(blocked_until, $1) + interval '1 second'
+             -- Whoever settles the earlier one calls it; this is for when that went wrong.
+             update delivery set next_attempt_at = greatest(blocked_until, $1) + interval '10 minutes'
              from due where delivery.delivery_id = due.delivery_id and blocked_until is not null
          ), claimed as (
              update delivery set
                  next_attempt_at = $1 + make_interval(secs => $3),
                  first_attempt_at = coalesce(first_attempt_at, $1),
                  attempts = attempts + 1
-             from due where delivery.delivery_id = due.delivery_id and blocked_until is null
-             returning delivery.*
+             where delivery_id in (select delivery_id from due where blocked_until is null limit $2)
+             returning *
          )
          select d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
                 a.alert_id, a.incident_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}

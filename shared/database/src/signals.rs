@@ -36,7 +36,7 @@ pub enum Outcome {
 }
 
 /// See `migrations/V0002__rules.sql`. Relies on the unique index on `monitor.ping_id`.
-const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before \
+const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before, next_slot \
      from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
 
 /// A schedule that ran out of slots needs a few calls more; each covers 64 slots of what was missed, and
@@ -86,7 +86,14 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcom
             give_slots(&client, row.try_get("monitor_id")?, version, &found, Some(signal.received_at))
                 .await?;
         }
-        slots = Some(cron.slots_after(signal.received_at));
+        // Those after the slot too, which may lie far ahead of a signal that is early.
+        let mut found = cron.slots_after(signal.received_at);
+        if let Some(slot) = row.try_get::<_, Option<DateTime<Utc>>>("next_slot")? {
+            found.extend(cron.slots_after(slot));
+            found.sort();
+            found.dedup();
+        }
+        slots = Some(found);
         schedule_version = Some(version);
         calm_before = row.try_get("calm_before")?;
     }

@@ -212,9 +212,11 @@ fn spell_out(expression: &str) -> Result<String, ScheduleError> {
         };
     }
     let fields: Vec<&str> = expression.split_ascii_whitespace().collect();
-    if fields.len() != 5 {
+    let [_, _, day, _, weekday] = fields.as_slice() else {
         return wrong("five fields are needed: minute, hour, day of month, month, day of week");
-    }
+    };
+    // As cron reads it: a day of month and a day of week mean either, unless one of them begins with a star.
+    let both = (day.starts_with('*') || weekday.starts_with('*')) && *day != "*" && *weekday != "*";
     for field in &fields {
         let known = |c: char| c.is_ascii_alphanumeric() || "*,-/#?".contains(c);
         if let Some(c) = field.chars().find(|c| !known(*c)) {
@@ -224,7 +226,12 @@ fn spell_out(expression: &str) -> Result<String, ScheduleError> {
             return wrong("a list has an empty place");
         }
     }
-    Ok(fields.join(" "))
+    let spelled = fields.join(" ");
+    match (both, spelled.rsplit_once(' ')) {
+        // The parser's mark for both.
+        (true, Some((first, weekday))) => Ok(format!("{first} +{weekday}")),
+        _ => Ok(spelled),
+    }
 }
 
 #[cfg(test)]
@@ -363,6 +370,8 @@ mod tests {
             ("0 0 1 jan *", "2027-01-01T00:00:00Z"),
             ("0 0 * * 7", "2026-11-29T00:00:00Z"),
             ("0 0 13 * 5", "2026-11-27T00:00:00Z"), // a day of month or a day of week, as in crontab(5)
+            ("0 9 1-7 * */7", "2026-12-06T09:00:00Z"), // the first Sunday: both, for one begins with a star
+            ("0 3 */2 * 1", "2026-11-23T03:00:00Z"),
             ("0 0 L * *", "2026-11-30T00:00:00Z"),
         ] {
             assert_eq!(

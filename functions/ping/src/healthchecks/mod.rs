@@ -2,6 +2,8 @@
 
 mod kept_body;
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -16,6 +18,7 @@ use chrono::SubsecRound as _;
 use database::signals::{Outcome, ReceivedSignal, apply_signal};
 use domain::SignalKind;
 use http_common::{SourceAddress, body};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::App;
@@ -24,6 +27,9 @@ use crate::App;
 const BODY_LIMIT: usize = 2_500_000;
 
 const USER_AGENT_CHARACTERS: usize = 200;
+
+/// How long the database may take; clients commonly wait 10 s.
+const TIME_LIMIT: Duration = Duration::from_secs(8);
 
 pub(crate) fn router() -> Router<App> {
     Router::new().route("/ping/{*rest}", any(ping))
@@ -49,6 +55,7 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     // Received is what has arrived whole: a body that takes its time must not be older than the verdicts
     // of meanwhile.
     let now = (app.clock)();
+    let _in_flight = app.in_flight.enter(now);
     let signal = ReceivedSignal {
         ping_id: said.ping_id,
         signal_id: signal_id(&parts.headers, said.ping_id),
@@ -60,10 +67,14 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         user_agent: user_agent(&parts),
         body: (!whole.is_empty()).then(|| kept_body::head_and_tail(&whole)),
     };
-    match apply_signal(&app.pool, &signal).await {
-        Ok(Outcome::Applied | Outcome::Repeated) => Reply::Ok,
-        Ok(Outcome::UnknownMonitor) => Reply::NotFound,
-        Err(e) => {
+    match timeout(TIME_LIMIT, apply_signal(&app.pool, &signal)).await {
+        Ok(Ok(Outcome::Applied | Outcome::Repeated)) => Reply::Ok,
+        Ok(Ok(Outcome::UnknownMonitor)) => Reply::NotFound,
+        Err(_) => {
+            tracing::error!("a ping was not recorded: the database did not answer in time");
+            Reply::Unavailable
+        }
+        Ok(Err(e)) => {
             tracing::error!("a ping was not recorded: {e}");
             Reply::Unavailable
         }
