@@ -30,28 +30,31 @@ pub(crate) struct Inbox {
     pool: Pool,
     verifier: Arc<Verifier>,
     clock: Clock,
+    key: Arc<str>,
     url: Arc<str>,
     tenants: Arc<Mutex<HashSet<String>>>,
 }
 
 impl Inbox {
-    /// Inboxes that exist from an earlier start listen on today's port from now on.
+    /// Inboxes that exist from an earlier start have today's port and key from now on.
     pub(crate) async fn new(pool: Pool, verifier: Arc<Verifier>, clock: Clock, address: SocketAddr) -> Self {
-        let url: Arc<str> = format!("http://{address}/inbox").into();
-        let inbox = Self { pool, verifier, clock, url, tenants: Arc::default() };
-        if let Err(e) = inbox.follow_the_port().await {
+        // Only who is told the key can write into the terminal, no page in a browser.
+        let key: Arc<str> = Uuid::new_v4().to_string().into();
+        let url: Arc<str> = format!("http://{address}/inbox/{key}").into();
+        let inbox = Self { pool, verifier, clock, key, url, tenants: Arc::default() };
+        if let Err(e) = inbox.follow_the_url().await {
             tracing::error!("the inboxes of earlier starts were not found: {e}");
         }
         inbox
     }
 
-    async fn follow_the_port(&self) -> Result<(), DatabaseError> {
+    async fn follow_the_url(&self) -> Result<(), DatabaseError> {
         self.pool
             .get()
             .await?
             .execute_typed(
                 r"update alert_config set url = $1
-                  where name = 'inbox' and url <> $1 and url ~ '^http://127\.0\.0\.1:[0-9]+/inbox$'",
+                  where name = 'inbox' and url <> $1 and url ~ '^http://127\.0\.0\.1:[0-9]+/inbox(/[0-9a-f-]+)?$'",
                 &[(&&*self.url, Type::TEXT)],
             )
             .await?;
@@ -61,6 +64,11 @@ impl Inbox {
     /// Gives each tenant an inbox with its first request.
     pub(crate) fn seeding(&self, api: Router) -> Router {
         api.layer(from_fn_with_state(self.clone(), seed))
+    }
+
+    /// Where the alerts arrive.
+    pub(crate) fn router(&self) -> Router {
+        Router::new().route(&format!("/inbox/{}", self.key), post(receive))
     }
 
     async fn seed(&self, tenant: &str) -> Result<(), DatabaseError> {
@@ -104,10 +112,6 @@ async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Respo
         tracing::error!("a tenant got no inbox: {e}");
     }
     next.run(request).await
-}
-
-pub(crate) fn router() -> Router {
-    Router::new().route("/inbox", post(receive))
 }
 
 #[derive(Deserialize)]

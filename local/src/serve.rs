@@ -45,13 +45,12 @@ pub(crate) async fn serve(
     });
     if has_inbox {
         let inbox = inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address).await;
-        api = inbox.seeding(api);
+        api = inbox.seeding(api).merge(inbox.router());
     }
 
     let in_flight = ping::InFlight::default();
     let app = api
         .merge(ping::router(ping::App { pool, clock: clock.clone(), in_flight: in_flight.clone() }))
-        .merge(inbox::router())
         .layer(from_fn(source_address));
 
     let (stop, stopped) = watch::channel(false);

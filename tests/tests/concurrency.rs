@@ -170,3 +170,25 @@ async fn edits_and_deletions_beside_pings_and_ticks_end_in_time() {
         assert_eq!(count(&cronmon.pool, &format!("select count(*) from {table}")).await, 0, "{table}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_runs_that_never_end_are_the_most_and_fall_due_in_one_tick() {
+    let cronmon = CronMon::start().await;
+    let body = json!({ "name": "many", "schedule": null, "expected_duration": 60, "grace_duration": 0 });
+    let monitor = cronmon.create(body).await;
+    for some in 0..21 {
+        let starts = (0..50).map(|i| {
+            let (cronmon, monitor, rid) = (&cronmon, &monitor, uuid::Uuid::from_u128(some * 50 + i));
+            async move { cronmon.ping(monitor, &format!("/start?rid={rid}")).await }
+        });
+        join_all(starts).await;
+    }
+    let open = "select count(*) from job where end_time is null";
+    assert_eq!(count(&cronmon.pool, open).await, 1_000);
+    assert_eq!(count(&cronmon.pool, "select count(*) from job where end_time is not null").await, 50);
+    cronmon.set_clock(cronmon.now() + Span::seconds(61));
+    timeout(Duration::from_secs(15), cronmon.tick()).await.unwrap();
+    assert_eq!(count(&cronmon.pool, "select count(*) from job where overran_at is not null").await, 1_000);
+    assert_eq!(cronmon.read(&monitor).await["status"], "late");
+    assert_eq!(count(&cronmon.pool, "select count(*) from monitor where due_at is not null").await, 0);
+}

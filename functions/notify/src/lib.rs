@@ -128,7 +128,10 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
         match Claimed::of(row, now) {
             Ok(delivery) => claimed.push(delivery),
             // It must not hold up the others; whoever can read it may claim it after its lease.
-            Err(e) => tracing::error!("a delivery can't be read: {e}"),
+            Err(e) => {
+                let delivery_id: Option<Uuid> = row.try_get("delivery_id").ok();
+                tracing::error!(?delivery_id, "a delivery can't be read: {e}");
+            }
         }
     }
     Ok(claimed)

@@ -7,9 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+/// When each was received; the id tells apart those of one instant.
+type Received = BTreeSet<(DateTime<Utc>, Uuid)>;
+
 /// Clones share what they count.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Mutex<BTreeSet<(DateTime<Utc>, Uuid)>>>);
+pub struct InFlight(Arc<Mutex<Received>>);
 
 /// One ping in flight, until it is dropped.
 pub(crate) struct Entered {
@@ -30,7 +33,7 @@ impl InFlight {
         Entered { all: self.clone(), this }
     }
 
-    fn all(&self) -> MutexGuard<'_, BTreeSet<(DateTime<Utc>, Uuid)>> {
+    fn all(&self) -> MutexGuard<'_, Received> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -181,7 +181,8 @@ impl Cron {
 
 impl PartialEq for Cron {
     fn eq(&self, other: &Self) -> bool {
-        self.expression == other.expression && self.zone == other.zone
+        // Without a zone it is UTC, so saying so changes nothing.
+        self.expression == other.expression && self.zone.unwrap_or(Tz::UTC) == other.zone.unwrap_or(Tz::UTC)
     }
 }
 
