@@ -12,7 +12,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60 * 60);
 
 /// When to try again after a transient error, or `None` to give up: the day since `since` is over.
 ///
-/// `attempts` counts those made so far; `since` is when the delivery was created or first tried.
+/// `attempts` counts those made so far; `since` is when the delivery was first tried.
 /// `retry_after` is what the destination asked for. `jitter`, 0 to 1 and different in each delivery, keeps those that
 /// failed together from coming back together.
 pub fn next_attempt(
