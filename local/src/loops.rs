@@ -6,6 +6,7 @@ use std::time::Duration;
 use database::Pool;
 use http_common::Clock;
 use notify::webhook::Webhooks;
+use notify::{Claimed, Which};
 use ping::InFlight;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -13,23 +14,24 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often deliveries are looked for when no tick calls for it: alerts of pings wait this long at most.
+/// How often deliveries are looked for when nobody calls for it: repeats come due by themselves.
 const DELIVERY_PAUSE: Duration = Duration::from_millis(300);
 
 /// Sends under way at once: a destination that is slow to answer takes one of them, not the loop.
 const MOST_SENDS: usize = 64;
 
+/// `work` is notified of new deliveries.
 pub(crate) async fn run(
     pool: Pool,
     webhooks: Webhooks,
     clock: Clock,
     in_flight: InFlight,
+    work: Arc<Notify>,
     stopped: watch::Receiver<bool>,
 ) {
-    let judged = Arc::new(Notify::new());
     tokio::join!(
-        ticks(pool.clone(), clock.clone(), in_flight, judged.clone(), stopped.clone()),
-        deliveries(pool, webhooks, clock, judged, stopped),
+        ticks(pool.clone(), clock.clone(), in_flight, work.clone(), stopped.clone()),
+        deliveries(pool, webhooks, clock, work, stopped),
     );
 }
 
@@ -37,7 +39,7 @@ async fn ticks(
     pool: Pool,
     clock: Clock,
     in_flight: InFlight,
-    judged: Arc<Notify>,
+    work: Arc<Notify>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let mut seconds = interval(TICK);
@@ -51,13 +53,12 @@ async fn ticks(
         // A ping that waits for the database came in time, whenever it gets there.
         let now = clock();
         let now = in_flight.oldest().map_or(now, |oldest| oldest.min(now));
-        match late_check::tick(&pool, Some(now)).await {
-            Ok(tick) => {
-                trouble.over("lateness is judged again");
-                if tick.monitors > 0 {
-                    judged.notify_one();
-                }
-            }
+        let hand_over = |_| {
+            work.notify_one();
+            std::future::ready(())
+        };
+        match late_check::tick(&pool, Some(now), hand_over).await {
+            Ok(_) => trouble.over("lateness is judged again"),
             Err(e) => trouble.is(&format!("lateness can't be judged: {e}")),
         }
     }
@@ -67,7 +68,7 @@ async fn deliveries(
     pool: Pool,
     webhooks: Webhooks,
     clock: Clock,
-    judged: Arc<Notify>,
+    work: Arc<Notify>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(MOST_SENDS));
@@ -76,15 +77,19 @@ async fn deliveries(
     while !*stopped.borrow() {
         while sends.try_join_next().is_some() {}
         let free = i64::try_from(permits.available_permits()).unwrap_or(0);
-        let claimed = if free == 0 { Ok(Vec::new()) } else { notify::claim(&pool, clock(), free).await };
+        let claimed = if free == 0 {
+            Ok(Vec::new())
+        } else {
+            notify::claim(&pool, Which::Due, Some(clock()), free).await
+        };
         match claimed {
             Ok(claimed) => {
                 trouble.over("deliveries go out again");
                 for delivery in claimed {
                     let Ok(permit) = permits.clone().try_acquire_owned() else { break };
-                    let (pool, webhooks, now) = (pool.clone(), webhooks.clone(), clock());
+                    let (pool, webhooks) = (pool.clone(), webhooks.clone());
                     sends.spawn(async move {
-                        notify::deliver(&pool, &webhooks, delivery, now).await;
+                        notify::deliver(&pool, &webhooks, delivery, Claimed::now).await;
                         drop(permit);
                     });
                 }
@@ -93,7 +98,7 @@ async fn deliveries(
         }
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => {}
-            () = judged.notified() => {}
+            () = work.notified() => {}
             () = sleep(DELIVERY_PAUSE) => {}
         }
     }

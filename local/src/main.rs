@@ -42,8 +42,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), String> {
     let settings = Settings::from_env(|name| std::env::var(name).ok())?;
-    let pool = connect(&settings.database_url, CONNECTIONS_FOR_REQUESTS, Recycling::Fast)?;
-    let loops_pool = connect(&settings.database_url, CONNECTIONS_FOR_LOOPS, Recycling::Fast)?;
+    let pool = connect(settings.database.clone(), CONNECTIONS_FOR_REQUESTS, Recycling::Fast)?;
+    let loops_pool = connect(settings.database.clone(), CONNECTIONS_FOR_LOOPS, Recycling::Fast)?;
     migrate_up(&pool).await?;
     // The only clock of the process; everything else is told the time.
     #[allow(clippy::disallowed_methods)]
@@ -52,8 +52,8 @@ async fn run() -> Result<(), String> {
 }
 
 async fn migrate(how: &str) -> Result<(), String> {
-    let url = settings::database_url(|name| std::env::var(name).ok())?;
-    let pool = connect(&url, 1, Recycling::Fast)?;
+    let database = settings::database(|name| std::env::var(name).ok())?;
+    let pool = connect(database, 1, Recycling::Fast)?;
     if how == "up" {
         return migrate_up(&pool).await;
     }

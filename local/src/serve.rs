@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use api::auth::Verifier;
 use axum::extract::{ConnectInfo, Request};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use database::Pool;
-use http_common::{Clock, SourceAddress};
+use http_common::{Clock, NewDeliveries, SourceAddress};
 use notify::webhook::Webhooks;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::settings::Settings;
 use crate::{inbox, loops, welcome};
@@ -48,13 +48,16 @@ pub(crate) async fn serve(
         api = inbox.seeding(api).merge(inbox.router());
     }
 
+    let work = Arc::new(Notify::new());
+    let new_work = work.clone();
     let in_flight = ping::InFlight::default();
     let app = api
         .merge(ping::router(ping::App { pool, clock: clock.clone(), in_flight: in_flight.clone() }))
-        .layer(from_fn(source_address));
+        .layer(from_fn(source_address))
+        .layer(map_response(move |response| hand_over(new_work.clone(), response)));
 
     let (stop, stopped) = watch::channel(false);
-    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, in_flight, stopped.clone()));
+    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, in_flight, work, stopped.clone()));
     welcome::print(address, settings.token_command.as_deref());
 
     let mut stopping = stopped.clone();
@@ -81,6 +84,14 @@ async fn source_address(mut request: Request, next: Next) -> Response {
         request.extensions_mut().insert(source);
     }
     next.run(request).await
+}
+
+/// Nothing needs to be handed to a loop that looks into the table: it is only woken.
+async fn hand_over(work: Arc<Notify>, response: Response) -> Response {
+    if response.extensions().get::<NewDeliveries>().is_some() {
+        work.notify_one();
+    }
+    response
 }
 
 async fn told_to_stop() {

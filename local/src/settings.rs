@@ -1,10 +1,12 @@
 //! The settings of `docs/design.md`, read from the environment.
 
 use api::PublicUrl;
+use database::Target;
+use database::settings::given;
 use notify::allowed_networks::AllowedNetworks;
 
 pub(crate) struct Settings {
-    pub(crate) database_url: String,
+    pub(crate) database: Target,
     pub(crate) port: u16,
     pub(crate) public_url: PublicUrl,
     pub(crate) auth: api::auth::Settings,
@@ -13,14 +15,8 @@ pub(crate) struct Settings {
     pub(crate) token_command: Option<String>,
 }
 
-pub(crate) fn database_url(get: impl Fn(&str) -> Option<String>) -> Result<String, String> {
-    given(&get, "DATABASE_URL")
-        .ok_or_else(|| "DATABASE_URL is missing; `make run` brings a database with it".to_owned())
-}
-
-/// An empty setting is one that is not given.
-fn given(get: &impl Fn(&str) -> Option<String>, name: &str) -> Option<String> {
-    get(name).filter(|value| !value.trim().is_empty())
+pub(crate) fn database(get: impl Fn(&str) -> Option<String>) -> Result<Target, String> {
+    Target::from_env(get).map_err(|e| format!("{e}; `make run` brings a database with it"))
 }
 
 impl Settings {
@@ -35,20 +31,10 @@ impl Settings {
             None => PublicUrl::FromHost,
             Some(url) => PublicUrl::Fixed(url.trim_end_matches('/').to_owned()),
         };
-        let require_audience = match given(&get, "JWT_REQUIRE_AUDIENCE").as_deref() {
-            None | Some("true") => true,
-            Some("false") => false,
-            Some(other) => return Err(format!("JWT_REQUIRE_AUDIENCE must be true or false, not '{other}'")),
-        };
-        let auth = api::auth::Settings {
-            certs_url: given(&get, "KEYCLOAK_CERTS_URL").ok_or_else(|| {
-                "KEYCLOAK_CERTS_URL is missing; `make run` makes a key of its own without it".to_owned()
-            })?,
-            require_audience,
-            issuer: given(&get, "JWT_ISSUER"),
-        };
+        let auth = api::auth::Settings::from_env(&get)
+            .map_err(|e| format!("{e}; `make run` makes a key of its own without it"))?;
         Ok(Self {
-            database_url: database_url(&get)?,
+            database: database(&get)?,
             port,
             public_url,
             auth,

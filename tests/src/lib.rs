@@ -4,7 +4,10 @@
 pub mod contents;
 pub mod cronmon;
 pub mod databases;
+pub mod lambda;
+pub mod person;
 pub mod process;
+pub mod proxy;
 pub mod raw;
 pub mod story;
 pub mod tokens;

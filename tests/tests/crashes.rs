@@ -3,55 +3,11 @@
 use std::time::{Duration, Instant};
 
 use cronmon_tests::Receiver;
-use cronmon_tests::cronmon::http_client;
 use cronmon_tests::databases::{new_database, pool};
+use cronmon_tests::person::{Person, about};
 use cronmon_tests::process::Process;
 use cronmon_tests::tokens::Issuer;
-use cronmon_tests::webhook::Heard;
-use reqwest::{Client, StatusCode};
-use serde_json::{Value, json};
-
-/// What a person at the shell does.
-struct Person {
-    http: Client,
-    token: String,
-}
-
-impl Person {
-    fn new(token: String) -> Self {
-        Self { http: http_client(), token }
-    }
-
-    async fn post(&self, url: &str, body: &Value) -> Value {
-        let request = self.http.post(url).header("authorization", format!("Bearer {}", self.token));
-        let response = request.body(body.to_string()).send().await.unwrap();
-        assert_eq!(response.status(), 200);
-        let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-        answer["data"].clone()
-    }
-
-    async fn listens_at(&self, cronmon: &str, hook: &str) {
-        let config = json!({ "name": "hook", "default": true, "type": { "webhook": { "url": hook } } });
-        self.post(&format!("{cronmon}/api/v1/alert-configs"), &config).await;
-    }
-
-    /// Answers with the path of its pings.
-    async fn creates(&self, cronmon: &str, body: Value) -> String {
-        let monitor = self.post(&format!("{cronmon}/api/v1/monitors"), &body).await;
-        monitor["ping_url"].as_str().unwrap().strip_prefix(cronmon).unwrap().to_owned()
-    }
-
-    async fn pings(&self, url: &str) -> Instant {
-        let response = self.http.get(url).send().await.unwrap();
-        assert_eq!(response.status(), StatusCode::OK);
-        assert_eq!(response.text().await.unwrap(), "OK");
-        Instant::now()
-    }
-}
-
-fn about<'a>(heard: &'a [Heard], name: &str) -> Vec<&'a Heard> {
-    heard.iter().filter(|heard| heard.message["monitor"]["name"] == name).collect()
-}
+use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn from_a_ping_to_its_alerts_in_seconds() {

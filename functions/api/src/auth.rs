@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use database::settings::given;
 use serde_json::{Map, Value};
 
 use self::keys::{Algorithm, Keys};
@@ -39,6 +40,25 @@ pub struct Settings {
     pub require_audience: bool,
     /// `JWT_ISSUER`: what `iss` must be, where it is set.
     pub issuer: Option<String>,
+}
+
+impl Settings {
+    /// From the environment.
+    ///
+    /// # Errors
+    /// `KEYCLOAK_CERTS_URL` is missing, or `JWT_REQUIRE_AUDIENCE` is neither true nor false.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let require_audience = match given(&get, "JWT_REQUIRE_AUDIENCE").as_deref() {
+            None | Some("true") => true,
+            Some("false") => false,
+            Some(other) => return Err(format!("JWT_REQUIRE_AUDIENCE must be true or false, not '{other}'")),
+        };
+        Ok(Self {
+            certs_url: given(&get, "KEYCLOAK_CERTS_URL").ok_or("KEYCLOAK_CERTS_URL is missing")?,
+            require_audience,
+            issuer: given(&get, "JWT_ISSUER"),
+        })
+    }
 }
 
 /// Why a token was refused, for the log. Never contains the token.

@@ -2,24 +2,41 @@
 //! due first, and writes down alerts and deliveries.
 
 use chrono::{DateTime, Utc};
-use database::due::{Judged, judge_due};
+use database::due::judge_due;
 use database::{DatabaseError, Pool};
+use uuid::Uuid;
 
 /// Batches in one tick at most: what is left is due again in the next one, and one tick can't go on for
 /// ever beside it.
 const MOST_BATCHES: usize = 1_000;
 
+/// What one tick did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tick {
+    /// Monitors judged.
+    pub monitors: i32,
+    /// Cron schedules that got more slots.
+    pub refilled: i32,
+}
+
 /// Judges everything that is due at `now`; `None` is Postgres' clock. Two ticks at once share the work.
+/// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was judged before stays, the rest is due in the next tick.
-pub async fn tick(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged, DatabaseError> {
-    let mut total = Judged::default();
+pub async fn tick<F: Future<Output = ()>>(
+    pool: &Pool,
+    now: Option<DateTime<Utc>>,
+    mut hand_over: impl FnMut(Vec<Uuid>) -> F,
+) -> Result<Tick, DatabaseError> {
+    let mut total = Tick::default();
     for _ in 0..MOST_BATCHES {
         let batch = judge_due(pool, now).await?;
         total.monitors += batch.monitors;
         total.refilled += batch.refilled;
-        total.more = batch.more;
+        if !batch.new_deliveries.is_empty() {
+            hand_over(batch.new_deliveries).await;
+        }
         if !batch.more {
             break;
         }

@@ -7,6 +7,8 @@ pub mod answer;
 pub mod retry;
 pub mod webhook;
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, Utc};
 use database::alerts::{ALERT_COLUMNS, alert_of};
 use database::jobs::{JOB_COLUMNS, JOB_OUTPUT, Job};
@@ -24,8 +26,17 @@ use webhook::Webhooks;
 /// How long a claim holds, in seconds: longer than a send can take.
 const LEASE_SECONDS: f64 = 20.0;
 
+/// How long a send and its settling take at most.
+const LONGEST_SEND: Duration = Duration::from_secs(14);
+
+/// Sends under way at once in [`deliver_these`].
+const MOST_SENDS: usize = 100;
+
 /// One delivery that this process may send now.
 pub struct Claimed {
+    claimed_at: DateTime<Utc>,
+    /// The same moment on this process's own clock.
+    began: Instant,
     delivery_id: Uuid,
     monitor_id: Uuid,
     alert_config_id: Uuid,
@@ -55,6 +66,26 @@ struct MessageMonitor {
     name: String,
 }
 
+/// What comes after a delivery was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct After {
+    pub delivery_id: Uuid,
+    /// When it is tried again, from now; `None`: it is settled.
+    pub again_in: Option<Duration>,
+    /// The delivery that waited behind it and is now due.
+    pub follower: Option<Uuid>,
+}
+
+/// Which deliveries to claim.
+#[derive(Debug, Clone, Copy)]
+pub enum Which<'a> {
+    /// All that are due, the longest due first.
+    Due,
+    /// Those of these that are due, or that were never tried: whoever names one need not share Postgres'
+    /// clock.
+    These(&'a [Uuid]),
+}
+
 /// Sends what is due at `now`, all at once, and waits for the answers. Answers with how many it sent.
 ///
 /// # Errors
@@ -64,27 +95,78 @@ pub async fn deliver_due(
     webhooks: &Webhooks,
     now: DateTime<Utc>,
 ) -> Result<usize, DatabaseError> {
-    let claimed = claim(pool, now, 50).await?;
-    let count = claimed.len();
+    let claimed = claim(pool, Which::Due, Some(now), 50).await?;
+    Ok(deliver_all(pool, webhooks, claimed, move |_| now).await.len())
+}
+
+/// Sends these and whatever waited behind them, until `end`; answers with those to be handed over again, and
+/// after how long.
+///
+/// # Errors
+/// [`DatabaseError`] when nothing could be claimed; the tick hands over again what is left.
+pub async fn deliver_these(
+    pool: &Pool,
+    webhooks: &Webhooks,
+    ids: Vec<Uuid>,
+    end: Instant,
+) -> Result<Vec<(Uuid, Duration)>, DatabaseError> {
+    let mut waiting = ids;
+    let mut again = Vec::new();
+    while !waiting.is_empty() {
+        if Instant::now() + LONGEST_SEND > end {
+            again.extend(waiting.into_iter().map(|id| (id, Duration::ZERO)));
+            break;
+        }
+        let these: Vec<Uuid> = waiting.drain(..waiting.len().min(MOST_SENDS)).collect();
+        let most = i64::try_from(these.len()).unwrap_or(i64::MAX);
+        let claimed = claim(pool, Which::These(&these), None, most).await?;
+        for after in deliver_all(pool, webhooks, claimed, Claimed::now).await {
+            again.extend(after.again_in.map(|delay| (after.delivery_id, delay)));
+            waiting.extend(after.follower);
+        }
+    }
+    Ok(again)
+}
+
+async fn deliver_all(
+    pool: &Pool,
+    webhooks: &Webhooks,
+    claimed: Vec<Claimed>,
+    now: impl Fn(&Claimed) -> DateTime<Utc> + Copy + Send + 'static,
+) -> Vec<After> {
     let mut sends = JoinSet::new();
     for delivery in claimed {
         let (pool, webhooks) = (pool.clone(), webhooks.clone());
         sends.spawn(async move { deliver(&pool, &webhooks, delivery, now).await });
     }
-    sends.join_all().await;
-    Ok(count)
+    sends.join_all().await
 }
 
-/// Claims what is due, the longest due first, at most `most`. Everybody hears things in their order: what
+/// Claims what is due at `now` (`None` is Postgres' clock), the longest due first, at most `most`. Everybody hears things in their order: what
 /// has an earlier open delivery before it, for the same monitor and alert config, is put off until that one
 /// is tried again.
 ///
 /// # Errors
 /// [`DatabaseError`]; then nothing is claimed, or the claims end with their lease.
-pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Claimed>, DatabaseError> {
-    // Relies on the indexes delivery_due and delivery_open.
+pub async fn claim(
+    pool: &Pool,
+    which: Which<'_>,
+    now: Option<DateTime<Utc>>,
+    most: i64,
+) -> Result<Vec<Claimed>, DatabaseError> {
+    // Relies on the index delivery_due or the primary key, and on delivery_open.
+    let (wanted, ids): (_, &[Uuid]) = match which {
+        Which::Due => ("d.next_attempt_at <= (select now from at)", &[]),
+        Which::These(ids) => (
+            "d.delivery_id = any($4) and d.next_attempt_at is not null
+               and (d.next_attempt_at <= (select now from at) or d.attempts = 0)",
+            ids,
+        ),
+    };
     let statement = format!(
-        "with due as materialized (
+        "with at as materialized (
+             select coalesce($1, clock_timestamp()) as now
+         ), due as materialized (
              select d.delivery_id, (
                  select earlier.next_attempt_at from delivery earlier
                  where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
@@ -92,21 +174,22 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
                  order by earlier.position limit 1
              ) as blocked_until
              from delivery d
-             where d.next_attempt_at <= $1
+             where {wanted}
              order by d.next_attempt_at, d.position limit 1000 for update of d skip locked
          ), put_off as (
              -- Whoever settles the earlier one calls it; this is for when that went wrong.
-             update delivery set next_attempt_at = greatest(blocked_until, $1) + interval '10 minutes'
-             from due where delivery.delivery_id = due.delivery_id and blocked_until is not null
+             update delivery set next_attempt_at = greatest(blocked_until, at.now) + interval '10 minutes'
+             from due, at where delivery.delivery_id = due.delivery_id and blocked_until is not null
          ), claimed as (
              update delivery set
-                 next_attempt_at = $1 + make_interval(secs => $3),
-                 first_attempt_at = coalesce(first_attempt_at, $1),
+                 next_attempt_at = at.now + make_interval(secs => $3),
+                 first_attempt_at = coalesce(first_attempt_at, at.now),
                  attempts = attempts + 1
+             from at
              where delivery_id in (select delivery_id from due where blocked_until is null limit $2)
-             returning *
+             returning delivery.*, at.now as claimed_at
          )
-         select d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
+         select d.claimed_at, d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
                 a.alert_id, a.incident_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}
          from claimed d
          join alert a using (alert_id)
@@ -120,12 +203,17 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
     let rows = client
         .query_typed(
             &statement,
-            &[(&now, Type::TIMESTAMPTZ), (&most, Type::INT8), (&LEASE_SECONDS, Type::FLOAT8)],
+            &[
+                (&now, Type::TIMESTAMPTZ),
+                (&most, Type::INT8),
+                (&LEASE_SECONDS, Type::FLOAT8),
+                (&ids, Type::UUID_ARRAY),
+            ],
         )
         .await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in &rows {
-        match Claimed::of(row, now) {
+        match Claimed::of(row) {
             Ok(delivery) => claimed.push(delivery),
             // It must not hold up the others; whoever can read it may claim it after its lease.
             Err(e) => {
@@ -138,10 +226,19 @@ pub async fn claim(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Cla
 }
 
 impl Claimed {
-    fn of(row: &Row, now: DateTime<Utc>) -> Result<Self, DatabaseError> {
+    /// Now on the clock by which it was claimed.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.claimed_at + self.began.elapsed()
+    }
+
+    fn of(row: &Row) -> Result<Self, DatabaseError> {
+        let claimed_at = row.try_get("claimed_at")?;
         let alert = alert_of(row)?;
         let monitor_id = row.try_get("monitor_id")?;
         Ok(Self {
+            claimed_at,
+            began: Instant::now(),
             delivery_id: row.try_get("delivery_id")?,
             monitor_id,
             alert_config_id: row.try_get("alert_config_id")?,
@@ -155,17 +252,28 @@ impl Claimed {
                 incident_id: row.try_get("incident_id")?,
                 at: alert.at,
                 monitor: MessageMonitor { monitor_id, name: row.try_get("name")? },
-                job: Job::of(row, now)?,
+                job: Job::of(row, claimed_at)?,
                 reason: sentence(&alert),
             },
         })
     }
 }
 
-/// Sends one claimed delivery and settles it. What can't be settled is sent again after its lease.
-pub async fn deliver(pool: &Pool, webhooks: &Webhooks, claimed: Claimed, now: DateTime<Utc>) {
-    let Ok(body) = serde_json::to_vec(&claimed.message) else { return };
-    let began = std::time::Instant::now();
+/// Sends one claimed delivery and settles it, at `now` once the answer is there. What can't be settled is sent
+/// again after its lease.
+pub async fn deliver(
+    pool: &Pool,
+    webhooks: &Webhooks,
+    claimed: Claimed,
+    now: impl Fn(&Claimed) -> DateTime<Utc> + Send,
+) -> After {
+    let unsettled = After {
+        delivery_id: claimed.delivery_id,
+        again_in: Some(Duration::from_secs_f64(LEASE_SECONDS)),
+        follower: None,
+    };
+    let Ok(body) = serde_json::to_vec(&claimed.message) else { return unsettled };
+    let began = Instant::now();
     let answer = webhooks.post(&claimed.url, claimed.delivery_id, body).await;
     let latency_ms = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX);
     if answer.verdict != Verdict::Delivered {
@@ -176,8 +284,12 @@ pub async fn deliver(pool: &Pool, webhooks: &Webhooks, claimed: Claimed, now: Da
             "an alert was not delivered"
         );
     }
-    if let Err(e) = settle(pool, &claimed, &answer, latency_ms, now).await {
-        tracing::error!("a delivery could not be settled and will be sent again: {e}");
+    match settle(pool, &claimed, &answer, latency_ms, now(&claimed)).await {
+        Ok(after) => after,
+        Err(e) => {
+            tracing::error!("a delivery could not be settled and will be sent again: {e}");
+            unsettled
+        }
     }
 }
 
@@ -187,7 +299,7 @@ async fn settle(
     answer: &Answer,
     latency_ms: i32,
     now: DateTime<Utc>,
-) -> Result<(), DatabaseError> {
+) -> Result<After, DatabaseError> {
     // Any number that differs between deliveries serves to spread them.
     let jitter = f64::from(claimed.delivery_id.as_fields().0) / f64::from(u32::MAX);
     let attempts = u32::try_from(claimed.attempts).unwrap_or(1);
@@ -221,16 +333,18 @@ async fn settle(
             ],
         )
         .await?;
+    let mut follower = None;
     if next_attempt_at.is_none() {
         // What waited behind it need not wait longer.
-        client
-            .execute_typed(
+        let released = client
+            .query_typed(
                 "update delivery set next_attempt_at = least(next_attempt_at, $3)
                  where delivery_id = (
                      select delivery_id from delivery
                      where monitor_id = $1 and alert_config_id = $2 and next_attempt_at is not null
                      order by position limit 1)
-                   and attempts = 0",
+                   and attempts = 0
+                 returning delivery_id",
                 &[
                     (&claimed.monitor_id, Type::UUID),
                     (&claimed.alert_config_id, Type::UUID),
@@ -238,6 +352,7 @@ async fn settle(
                 ],
             )
             .await?;
+        follower = released.first().map(|row| row.try_get("delivery_id")).transpose()?;
     }
     let broken = (!delivered && next_attempt_at.is_none()).then(|| answer.error.clone().unwrap_or_default());
     client
@@ -253,5 +368,6 @@ async fn settle(
             ],
         )
         .await?;
-    Ok(())
+    let again_in = next_attempt_at.map(|next| (next - now).to_std().unwrap_or_default());
+    Ok(After { delivery_id: claimed.delivery_id, again_in, follower })
 }

@@ -1,11 +1,58 @@
 //! Connections to Postgres.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Manager, ManagerConfig, RecyclingMethod, Runtime};
-use tokio_postgres::{Config, NoTls};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::settings::given;
+use crate::tls;
 
 pub type Pool = deadpool_postgres::Pool;
+
+/// Which database, and how to get in.
+#[derive(Clone)]
+pub struct Target {
+    /// `postgres://user:password@host/name`.
+    pub url: String,
+    /// Certificates (PEM) of who may vouch for the server; without them Amazon's for RDS, and the public ones
+    /// elsewhere.
+    pub ca: Option<String>,
+    /// Where user and password come from when they are not in the URL.
+    pub logins: Option<Logins>,
+}
+
+/// Fetches the login. Called before the first connection, and again when Postgres refuses what it gave.
+pub type Logins = Arc<dyn Fn() -> BoxFuture<'static, Result<Login, String>> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct Login {
+    pub user: String,
+    pub password: String,
+}
+
+impl From<&str> for Target {
+    fn from(url: &str) -> Self {
+        Self { url: url.to_owned(), ca: None, logins: None }
+    }
+}
+
+impl Target {
+    /// The settings `DATABASE_URL` and `DATABASE_CA`.
+    ///
+    /// # Errors
+    /// `DATABASE_URL` is missing.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        let url = given(&get, "DATABASE_URL").ok_or("DATABASE_URL is missing")?;
+        Ok(Self { url, ca: given(&get, "DATABASE_CA"), logins: None })
+    }
+}
 
 /// How a connection that comes back into use is checked.
 #[derive(Debug, Clone, Copy)]
@@ -18,9 +65,19 @@ pub enum Recycling {
 
 /// A pool of at most `size` connections; none is opened before it is needed.
 ///
+/// A server on another machine is only spoken to over TLS, and its certificate is verified, unless the URL
+/// says `sslmode=disable`.
+///
 /// # Errors
-/// When `url` is not a Postgres URL; the text does not repeat it, for it may hold a password.
-pub fn connect(url: &str, size: usize, recycling: Recycling) -> Result<Pool, String> {
+/// When the URL is not Postgres's or the CA can't be used; the text does not repeat the URL, for it may hold a
+/// password.
+pub fn connect(target: impl Into<Target>, size: usize, recycling: Recycling) -> Result<Pool, String> {
+    let target = target.into();
+    // Certificates are always verified in full, which the driver has no words for.
+    let url = target
+        .url
+        .replace("sslmode=verify-full", "sslmode=require")
+        .replace("sslmode=verify-ca", "sslmode=require");
     let mut config: Config = url.parse().map_err(|e| format!("DATABASE_URL is not a Postgres URL: {e}"))?;
     config
         .application_name("cronmon")
@@ -31,11 +88,13 @@ pub fn connect(url: &str, size: usize, recycling: Recycling) -> Result<Pool, Str
         // No statement of ours takes long; one that does must not hold its locks for ever.
         config.options("-c statement_timeout=15s -c idle_in_transaction_session_timeout=15s");
     }
+    let tls = tls::for_server(&mut config, &url, target.ca.as_deref())?;
     let method = match recycling {
         Recycling::Fast => RecyclingMethod::Fast,
         Recycling::Verified => RecyclingMethod::Verified,
     };
-    let manager = Manager::from_config(config, NoTls, ManagerConfig { recycling_method: method });
+    let server = Server { tls, logins: target.logins, login: Arc::default() };
+    let manager = Manager::from_connect(config, server, ManagerConfig { recycling_method: method });
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -44,4 +103,79 @@ pub fn connect(url: &str, size: usize, recycling: Recycling) -> Result<Pool, Str
         .wait_timeout(Some(Duration::from_secs(10)))
         .build()
         .map_err(|e| e.to_string())
+}
+
+/// Opens connections for the pool.
+#[derive(Clone)]
+struct Server {
+    tls: Option<MakeRustlsConnect>,
+    logins: Option<Logins>,
+    /// The login that was fetched last.
+    login: Arc<Mutex<Option<Login>>>,
+}
+
+type Connected = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for Server {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Connected> {
+        let config = config.clone();
+        async move {
+            let Some(logins) = &self.logins else { return self.open(&config).await };
+            let known = self.login.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if let Some(login) = &known {
+                match self.open(&with(&config, login)).await {
+                    // The secret was rotated meanwhile.
+                    Err(e) if is_refused_login(&e) => {}
+                    connected => return connected,
+                }
+            }
+            match logins().await {
+                Ok(login) => {
+                    let connected = self.open(&with(&config, &login)).await;
+                    if connected.is_ok() {
+                        *self.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(login);
+                    }
+                    connected
+                }
+                Err(why) => {
+                    tracing::error!("the database's user and password could not be read: {why}");
+                    // Without them Postgres says no, which is the error that the caller knows.
+                    self.open(&config).await
+                }
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Server {
+    async fn open(&self, config: &Config) -> Connected {
+        match &self.tls {
+            Some(tls) => {
+                let (client, connection) = config.connect(tls.clone()).await?;
+                Ok((client, tokio::spawn(ended(connection))))
+            }
+            None => {
+                let (client, connection) = config.connect(NoTls).await?;
+                Ok((client, tokio::spawn(ended(connection))))
+            }
+        }
+    }
+}
+
+/// Whoever uses the connection hears of its end from their statement.
+async fn ended(connection: impl Future<Output = Result<(), tokio_postgres::Error>>) {
+    if let Err(e) = connection.await {
+        tracing::debug!("a database connection ended: {e}");
+    }
+}
+
+fn with(config: &Config, login: &Login) -> Config {
+    let mut config = config.clone();
+    config.user(&login.user).password(&login.password);
+    config
+}
+
+fn is_refused_login(e: &tokio_postgres::Error) -> bool {
+    matches!(e.code(), Some(&SqlState::INVALID_PASSWORD | &SqlState::INVALID_AUTHORIZATION_SPECIFICATION))
 }

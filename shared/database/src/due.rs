@@ -1,28 +1,31 @@
 //! Takes what is due and judges it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::schedules::cron_of;
-use crate::signals::give_slots;
+use crate::signals::{give_slots, new_deliveries};
 use crate::{DatabaseError, Pool};
 
 /// Monitors judged in one transaction: few enough that a ping never waits long for one of them.
 const BATCH: i32 = 200;
 
 /// What one batch of a tick did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judged {
     pub monitors: i32,
     /// Cron schedules that got more slots.
     pub refilled: i32,
     /// Whether the batch was full: there may be more.
     pub more: bool,
+    /// Deliveries that it made, the beginning of them if there are thousands: to be handed over.
+    pub new_deliveries: Vec<Uuid>,
 }
 
 /// See `migrations/V0002__rules.sql`. Relies on the index `monitor_due`.
-const JUDGE_DUE: &str =
-    "select monitor_id, schedule_version, cron, timezone, slots_after, judged from judge_due($1, $2)";
+const JUDGE_DUE: &str = "select monitor_id, schedule_version, cron, timezone, slots_after, judged, \
+     current_setting('cronmon.new_deliveries', true) as new_deliveries from judge_due($1, $2)";
 
 /// Judges one batch of monitors whose deadline lies before `now`, in one transaction, and gives more
 /// slots to those that run low. `None` is Postgres' clock; tests give their own.
@@ -36,6 +39,7 @@ pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged
     for row in rows {
         if let Some(monitors) = row.try_get::<_, Option<i32>>("judged")? {
             judged.monitors = monitors;
+            judged.new_deliveries = new_deliveries(&row)?;
             judged.more = monitors == BATCH || judged.refilled > 0;
             continue;
         }
@@ -54,4 +58,65 @@ pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged
         judged.refilled += 1;
     }
     Ok(judged)
+}
+
+/// A delivery that waits this long was not handed over, or got lost on the way.
+const LEFT_AFTER_SECONDS: f64 = 10.0;
+
+/// Deliveries that are due and that nobody took: their hand-over was lost, or they wait for a repeat. The
+/// longest due first, at most `most`. `None` is Postgres' clock. Relies on the index `delivery_due`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn left_deliveries(
+    pool: &Pool,
+    now: Option<DateTime<Utc>>,
+    most: i64,
+) -> Result<Vec<Uuid>, DatabaseError> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "select delivery_id from delivery
+             where next_attempt_at <= (select coalesce($1, clock_timestamp()) - make_interval(secs => $2))
+             order by next_attempt_at, position limit $3",
+            &[(&now, Type::TIMESTAMPTZ), (&LEFT_AFTER_SECONDS, Type::FLOAT8), (&most, Type::INT8)],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get("delivery_id")).collect::<Result<_, _>>()?)
+}
+
+/// How far the work is behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Behind {
+    /// How long the longest due monitor waits to be judged.
+    pub judging: TimeDelta,
+    /// How long the longest due delivery waits to be tried.
+    pub delivery: TimeDelta,
+}
+
+/// How far judging and delivering are behind at `now`; `None` is Postgres' clock. Relies on the indexes
+/// `monitor_due` and `delivery_due`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn behind(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Behind, DatabaseError> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "select coalesce($1, clock_timestamp()) as now,
+                    (select min(due_at) from monitor where due_at is not null) as due_at,
+                    (select min(next_attempt_at) from delivery where next_attempt_at is not null)
+                        as next_attempt_at",
+            &[(&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| DatabaseError::Data("a select without from gave no row".into()))?;
+    let now: DateTime<Utc> = row.try_get("now")?;
+    let since = |column: &str| -> Result<TimeDelta, tokio_postgres::Error> {
+        let due: Option<DateTime<Utc>> = row.try_get(column)?;
+        Ok(due.map_or(TimeDelta::zero(), |due| (now - due).max(TimeDelta::zero())))
+    };
+    Ok(Behind { judging: since("due_at")?, delivery: since("next_attempt_at")? })
 }

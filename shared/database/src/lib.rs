@@ -6,9 +6,11 @@ pub mod due;
 pub mod jobs;
 pub mod migrations;
 pub mod schedules;
+pub mod settings;
 pub mod signals;
+mod tls;
 
-pub use connections::{Pool, Recycling, connect};
+pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
 
 /// Why a statement could not be carried out. The text is for the log; callers are told less.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -26,6 +27,15 @@ pub struct ReceivedSignal {
     pub body: Option<Vec<u8>>,
 }
 
+/// What became of a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied {
+    pub outcome: Outcome,
+    /// Deliveries that it made, the beginning of them if there are thousands: to be handed over. The tick
+    /// finds those that are not.
+    pub new_deliveries: Vec<Uuid>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Applied,
@@ -36,8 +46,15 @@ pub enum Outcome {
 }
 
 /// See `migrations/V0002__rules.sql`. Relies on the unique index on `monitor.ping_id`.
-const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before, next_slot \
+const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before, next_slot, \
+     current_setting('cronmon.new_deliveries', true) as new_deliveries \
      from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+
+/// Reads the column `new_deliveries`; see `migrations/V0003__new_deliveries.sql`.
+pub(crate) fn new_deliveries(row: &Row) -> Result<Vec<Uuid>, tokio_postgres::Error> {
+    let ids: Option<&str> = row.try_get("new_deliveries")?;
+    Ok(ids.unwrap_or_default().split(',').filter_map(|id| Uuid::try_parse(id).ok()).collect())
+}
 
 /// A schedule that ran out of slots needs a few calls more; each covers 64 slots of what was missed, and
 /// an incident begins after at most 1000 misses.
@@ -47,8 +64,9 @@ const MOST_CALLS: usize = 40;
 ///
 /// # Errors
 /// [`DatabaseError`] when it is not known to be applied. Applying the same signal again is safe.
-pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcome, DatabaseError> {
+pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applied, DatabaseError> {
     let client = pool.get().await?;
+    let mut new = Vec::new();
     let mut slots: Option<Vec<DateTime<Utc>>> = None;
     let mut schedule_version: Option<i32> = None;
     let mut calm_before: Option<bool> = None;
@@ -73,11 +91,15 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Outcom
             )
             .await?;
         let row = rows.first().ok_or_else(|| DatabaseError::Data("apply_signal gave no row".into()))?;
-        match row.try_get::<_, &str>("outcome")? {
-            "applied" => return Ok(Outcome::Applied),
-            "repeated" => return Ok(Outcome::Repeated),
-            "unknown" => return Ok(Outcome::UnknownMonitor),
-            _ => {}
+        new.extend(new_deliveries(row)?);
+        let outcome = match row.try_get::<_, &str>("outcome")? {
+            "applied" => Some(Outcome::Applied),
+            "repeated" => Some(Outcome::Repeated),
+            "unknown" => Some(Outcome::UnknownMonitor),
+            _ => None,
+        };
+        if let Some(outcome) = outcome {
+            return Ok(Applied { outcome, new_deliveries: new });
         }
         let cron = cron_of(row.try_get("cron")?, row.try_get("timezone")?)?;
         let version: i32 = row.try_get("schedule_version")?;

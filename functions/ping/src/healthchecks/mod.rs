@@ -17,7 +17,7 @@ use axum::routing::any;
 use chrono::SubsecRound as _;
 use database::signals::{Outcome, ReceivedSignal, apply_signal};
 use domain::SignalKind;
-use http_common::{SourceAddress, body};
+use http_common::{NewDeliveries, ReceivedAt, SourceAddress, body};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -54,7 +54,7 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     };
     // Received is what has arrived whole: a body that takes its time must not be older than the verdicts
     // of meanwhile.
-    let now = (app.clock)();
+    let now = parts.extensions.get::<ReceivedAt>().map_or_else(|| (app.clock)(), |received| received.0);
     let _in_flight = app.in_flight.enter(now);
     let signal = ReceivedSignal {
         ping_id: said.ping_id,
@@ -68,18 +68,26 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         body: (!whole.is_empty()).then(|| kept_body::head_and_tail(&whole)),
     };
     match timeout(TIME_LIMIT, apply_signal(&app.pool, &signal)).await {
-        Ok(Ok(Outcome::Applied | Outcome::Repeated)) => Reply::Ok,
-        Ok(Ok(Outcome::UnknownMonitor)) => Reply::NotFound,
+        Ok(Ok(applied)) => {
+            let reply = match applied.outcome {
+                Outcome::Applied | Outcome::Repeated => Reply::Ok,
+                Outcome::UnknownMonitor => Reply::NotFound,
+            };
+            let mut response = reply.into_response();
+            if !applied.new_deliveries.is_empty() {
+                response.extensions_mut().insert(NewDeliveries(applied.new_deliveries));
+            }
+            response
+        }
         Err(_) => {
             tracing::error!("a ping was not recorded: the database did not answer in time");
-            Reply::Unavailable
+            Reply::Unavailable.into_response()
         }
         Ok(Err(e)) => {
             tracing::error!("a ping was not recorded: {e}");
-            Reply::Unavailable
+            Reply::Unavailable.into_response()
         }
     }
-    .into_response()
 }
 
 /// What a URL says.

@@ -1,0 +1,20 @@
+//! The api function: management behind the HTTP API.
+
+use std::sync::Arc;
+
+use cronmon_api::auth::{Settings, Verifier};
+use cronmon_api::{App, PublicUrl, router};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda::Error> {
+    lambda::log_as_json();
+    let verifier = Arc::new(Verifier::new(Settings::from_env(lambda::setting)?)?);
+    // Never the Host header: a caller chooses it.
+    let public_url = PublicUrl::Fixed(lambda::required("PUBLIC_URL")?.trim_end_matches('/').to_owned());
+    let pool = lambda::connect_database(2).await?;
+    // The only clock of the process.
+    #[allow(clippy::disallowed_methods)]
+    let clock: http_common::Clock = Arc::new(chrono::Utc::now);
+    let router = router(App { pool, clock: clock.clone(), verifier, public_url });
+    lambda::http::serve(router, clock, None).await
+}

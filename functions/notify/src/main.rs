@@ -1,0 +1,41 @@
+//! The notify function: sends the deliveries that the messages of its queue name.
+
+use std::time::{Duration, Instant};
+
+use cronmon_notify::deliver_these;
+use cronmon_notify::webhook::Webhooks;
+use lambda::LambdaEvent;
+use lambda::queues::{Acknowledged, DeliveryQueue, Hint, QueueEvent};
+
+/// Connections for the sends of one run, which are settled as their answers come.
+const CONNECTIONS: usize = 4;
+
+/// What is kept of a run's time for handing over again what has to wait.
+const TIME_TO_END: Duration = Duration::from_secs(5);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda::Error> {
+    lambda::log_as_json();
+    let deliveries = DeliveryQueue::from_env()?;
+    let webhooks = Webhooks::new(lambda::setting("ALLOWED_NETWORKS").unwrap_or_default().parse()?)?;
+    let pool = lambda::connect_database(CONNECTIONS).await?;
+    lambda::run(move |event: LambdaEvent<QueueEvent>| {
+        let (pool, webhooks, deliveries) = (pool.clone(), webhooks.clone(), deliveries.clone());
+        async move {
+            let end = Instant::now() + lambda::time_left(&event).saturating_sub(TIME_TO_END);
+            let hints = event.payload.records.iter().filter_map(|record| {
+                serde_json::from_str::<Hint>(&record.body)
+                    .inspect_err(|e| tracing::error!("a message is not one of ours: {e}"))
+                    .ok()
+            });
+            let ids = hints.flat_map(|hint| hint.delivery_ids).collect();
+            match deliver_these(&pool, &webhooks, ids, end).await {
+                Ok(again) => deliveries.hand_over_later(again).await,
+                // The table still holds them, and the tick hands them over again.
+                Err(e) => tracing::error!("deliveries can't be claimed: {e}"),
+            }
+            Ok(Acknowledged::default())
+        }
+    })
+    .await
+}

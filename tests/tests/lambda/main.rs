@@ -1,0 +1,8 @@
+//! The built Lambda binaries, each in AWS's emulator of the runtime interface.
+
+mod crashes;
+mod database_access;
+mod events;
+mod frozen;
+mod migrate;
+mod story;

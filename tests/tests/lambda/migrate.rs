@@ -1,0 +1,100 @@
+//! The custom resource that brings the schema up.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::put;
+use cronmon_tests::contents::count;
+use cronmon_tests::databases::{empty_database, pool};
+use cronmon_tests::lambda::{Function, Settings, can_run, sample};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+/// CloudFormation's side: a URL for one answer.
+struct CloudFormation {
+    url: String,
+    heard: Arc<Mutex<Vec<Value>>>,
+}
+
+impl CloudFormation {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/answer?X-Amz-Signature=secret", listener.local_addr().unwrap());
+        let heard = Arc::<Mutex<Vec<Value>>>::default();
+        let keep = heard.clone();
+        let answer =
+            async move |body: String| keep.lock().unwrap().push(serde_json::from_str(&body).unwrap());
+        let app = Router::new().route("/answer", put(answer));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self { url, heard }
+    }
+
+    /// What the function answers to a sample event.
+    async fn ask(&self, migrate: &Function, name: &str) -> Value {
+        let mut event: Value = serde_json::from_str(&sample(name)).unwrap();
+        event["ResponseURL"] = self.url.as_str().into();
+        migrate.invoke(&event).await;
+        let answer = self.heard.lock().unwrap().pop().expect("it did not answer");
+        for field in ["StackId", "RequestId", "LogicalResourceId"] {
+            assert_eq!(answer[field], event[field], "{field}");
+        }
+        answer
+    }
+}
+
+async fn migrate(database_url: &str) -> Function {
+    Function::start("migrate", &Settings::from([("DATABASE_URL".into(), database_url.into())])).await
+}
+
+const TABLES: &str = "select count(*) from pg_tables where schemaname = 'public'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_brings_the_schema_up_and_a_deletion_leaves_it() {
+    if !can_run() {
+        return;
+    }
+    let database_url = empty_database().await;
+    let (migrate, cloudformation) = (migrate(&database_url).await, CloudFormation::start().await);
+    let created = cloudformation.ask(&migrate, "migrate-create").await;
+    assert_eq!(
+        (&created["Status"], &created["PhysicalResourceId"]),
+        (&json!("SUCCESS"), &json!("cronmon-schema"))
+    );
+    let pool = pool(&database_url, 1);
+    let tables = count(&pool, TABLES).await;
+    assert!(tables > 5);
+
+    let updated = cloudformation.ask(&migrate, "migrate-update").await;
+    assert_eq!((&updated["Status"], &updated["Reason"]), (&json!("SUCCESS"), &json!("nothing was missing")));
+    // A rollback: the schema is ahead of the code that is called.
+    let ahead = "insert into refinery_schema_history select 9999, 'of_tomorrow', applied_on, checksum
+                 from refinery_schema_history limit 1";
+    pool.get().await.unwrap().batch_execute(ahead).await.unwrap();
+    assert_eq!(cloudformation.ask(&migrate, "migrate-update").await["Status"], "SUCCESS");
+
+    // By hand, as after a change of DATABASE_URL.
+    assert_eq!(migrate.invoke(&json!({})).await, "nothing was missing");
+    assert_eq!(cloudformation.ask(&migrate, "migrate-delete").await["Status"], "SUCCESS");
+    assert_eq!(count(&pool, TABLES).await, tables);
+    assert!(!migrate.log().contains("X-Amz-Signature"), "the URL is a right to answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_that_can_not_reach_the_database_is_told_so() {
+    if !can_run() {
+        return;
+    }
+    let cloudformation = CloudFormation::start().await;
+    for (url, reason) in [
+        ("postgres://user:hunter2@127.0.0.1:1/x", "the database can't be reached"),
+        ("nonsense://hunter2", "DATABASE_URL is not a Postgres URL"),
+        ("", "DATABASE_URL is missing"),
+    ] {
+        let migrate = migrate(url).await;
+        let answer = cloudformation.ask(&migrate, "migrate-create").await;
+        assert_eq!(answer["Status"], "FAILED");
+        let told = answer["Reason"].as_str().unwrap();
+        assert!(told.starts_with(reason), "{told}");
+        assert!(!told.contains("hunter2") && !migrate.log().contains("hunter2"), "{told}");
+    }
+}
