@@ -57,7 +57,7 @@ async fn ticks(
             work.notify_one();
             std::future::ready(())
         };
-        match late_check::tick(&pool, Some(now), hand_over).await {
+        match late_check::tick(&pool, Some(now), None, hand_over).await {
             Ok(_) => trouble.over("lateness is judged again"),
             Err(e) => trouble.is(&format!("lateness can't be judged: {e}")),
         }

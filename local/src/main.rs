@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use chrono::Utc;
-use database::{Pool, Recycling, connect, migrations};
+use database::{Pool, Recycling, connect, explain, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
 
@@ -57,7 +57,8 @@ async fn migrate(how: &str) -> Result<(), String> {
     if how == "up" {
         return migrate_up(&pool).await;
     }
-    let mut client = pool.get().await.map_err(|e| format!("the database can't be reached: {e}"))?;
+    let mut client =
+        pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
     match migrations::revert(&mut client).await? {
         Some(name) => say(&format!("took back {name}")),
         None => say("there is no migration to take back"),
@@ -67,7 +68,8 @@ async fn migrate(how: &str) -> Result<(), String> {
 }
 
 async fn migrate_up(pool: &Pool) -> Result<(), String> {
-    let mut client = pool.get().await.map_err(|e| format!("the database can't be reached: {e}"))?;
+    let mut client =
+        pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
     let applied = migrations::up(&mut client).await?;
     if !applied.is_empty() {
         say(&format!("the schema is at {}", applied.join(", ")));

@@ -84,7 +84,7 @@ impl CronMon {
 
     /// One tick at the clock's time.
     pub async fn tick(&self) {
-        late_check::tick(&self.pool, Some(self.now()), |_| async {}).await.unwrap();
+        late_check::tick(&self.pool, Some(self.now()), None, |_| async {}).await.unwrap();
     }
 
     /// Delivers until nothing more is due at the clock's time.

@@ -52,3 +52,16 @@ async fn several_that_migrate_at_once_come_one_after_the_other() {
     let undos = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/undo")).unwrap();
     assert_eq!(applied, undos.count());
 }
+
+/// Somebody else migrates for too long; then it is Postgres that stops, and nothing goes on behind our back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_has_an_end() {
+    let pool = pool(&empty_database().await, 2);
+    let other = pool.get().await.unwrap();
+    other.batch_execute("select pg_advisory_lock(7165912477172985344)").await.unwrap();
+    let mut client = pool.get().await.unwrap();
+    let limit = Some(std::time::Duration::from_millis(300));
+    let error = migrations::up_within(&mut client, limit).await.unwrap_err();
+    assert_eq!(error, "db error: 57014 canceling statement due to statement timeout");
+    drop(other);
+}

@@ -1,6 +1,8 @@
 //! Finds what is due. One run is a tick: it judges every monitor whose deadline has passed, the longest
 //! due first, and writes down alerts and deliveries.
 
+use std::time::Instant;
+
 use chrono::{DateTime, Utc};
 use database::due::judge_due;
 use database::{DatabaseError, Pool};
@@ -19,7 +21,7 @@ pub struct Tick {
     pub refilled: i32,
 }
 
-/// Judges everything that is due at `now`; `None` is Postgres' clock. Two ticks at once share the work.
+/// Judges what is due at `now`, until `end` comes; `None` is Postgres' clock. Two ticks at once share the work.
 /// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
 /// # Errors
@@ -27,6 +29,7 @@ pub struct Tick {
 pub async fn tick<F: Future<Output = ()>>(
     pool: &Pool,
     now: Option<DateTime<Utc>>,
+    end: Option<Instant>,
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick::default();
@@ -37,7 +40,7 @@ pub async fn tick<F: Future<Output = ()>>(
         if !batch.new_deliveries.is_empty() {
             hand_over(batch.new_deliveries).await;
         }
-        if !batch.more {
+        if !batch.more || end.is_some_and(|end| Instant::now() > end) {
             break;
         }
     }

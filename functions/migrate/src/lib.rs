@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use database::{Recycling, Target, connect, migrations};
+use database::{Recycling, Target, connect, explain, migrations};
 use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -21,6 +21,27 @@ struct Request {
     request_id: String,
     logical_resource_id: String,
     physical_resource_id: Option<String>,
+    resource_properties: Option<Properties>,
+    old_resource_properties: Option<Properties>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties {
+    /// The newest migration of a version of the template.
+    newest: Option<String>,
+}
+
+impl Request {
+    /// The stack goes back to a version with less migrations. Nothing is undone, so nothing is needed that may
+    /// be what just failed.
+    fn is_rollback(&self) -> bool {
+        let newest = |properties: &Option<Properties>| properties.as_ref()?.newest.clone();
+        match (newest(&self.old_resource_properties), newest(&self.resource_properties)) {
+            (Some(old), Some(new)) => old > new,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -42,6 +63,11 @@ struct Answer<'a> {
     logical_resource_id: &'a str,
 }
 
+const AS_IT_IS: &str = "the schema stays as it is";
+
+/// Characters of a reason. CloudFormation takes 4,096 bytes for the whole answer.
+const LONGEST_REASON: usize = 800;
+
 /// How often the answer is tried: without it CloudFormation waits for an hour.
 const ATTEMPTS: u32 = 4;
 
@@ -54,16 +80,18 @@ pub async fn respond(event: Value, target: Result<Target, String>, time: Duratio
         return bring_up(target, time).await;
     };
     let done = match request.request_type {
-        RequestType::Delete => Ok("the schema stays as it is".to_owned()),
+        RequestType::Delete => Ok(AS_IT_IS.to_owned()),
+        RequestType::Update if request.is_rollback() => Ok(AS_IT_IS.to_owned()),
         RequestType::Create | RequestType::Update => bring_up(target, time).await,
     };
     let (status, reason) = match &done {
         Ok(what) => ("SUCCESS", what),
         Err(why) => ("FAILED", why),
     };
+    let reason: String = reason.chars().take(LONGEST_REASON).collect();
     let answer = Answer {
         status,
-        reason,
+        reason: &reason,
         physical_resource_id: request.physical_resource_id.as_deref().unwrap_or("cronmon-schema"),
         stack_id: &request.stack_id,
         request_id: &request.request_id,
@@ -71,7 +99,7 @@ pub async fn respond(event: Value, target: Result<Target, String>, time: Duratio
     };
     let body = serde_json::to_vec(&answer).map_err(|e| e.to_string())?;
     send(&request.response_url, body).await?;
-    Ok(reason.clone())
+    Ok(reason)
 }
 
 async fn bring_up(target: Result<Target, String>, time: Duration) -> Result<String, String> {
@@ -86,12 +114,14 @@ async fn bring_up(target: Result<Target, String>, time: Duration) -> Result<Stri
 async fn try_to_bring_up(target: Result<Target, String>, time: Duration) -> Result<String, String> {
     let pool = connect(target?, 1, Recycling::Fast)?;
     let work = async {
-        let mut client = pool.get().await.map_err(|e| format!("the database can't be reached: {e}"))?;
-        migrations::up(&mut client).await
+        let mut client =
+            pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
+        migrations::up_within(&mut client, Some(time)).await
     };
-    let applied = tokio::time::timeout(time, work)
+    // Postgres stops by itself what takes too long; this is for when it does not answer.
+    let applied = tokio::time::timeout(time + Duration::from_secs(5), work)
         .await
-        .map_err(|_| format!("not done after {} s; what was begun is taken back", time.as_secs()))??;
+        .map_err(|_| format!("the database did not answer for {} s", time.as_secs()))??;
     Ok(match applied.as_slice() {
         [] => "nothing was missing".to_owned(),
         applied => format!("applied {}", applied.join(", ")),

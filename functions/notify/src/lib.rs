@@ -100,16 +100,13 @@ pub async fn deliver_due(
 }
 
 /// Sends these and whatever waited behind them, until `end`; answers with those to be handed over again, and
-/// after how long.
-///
-/// # Errors
-/// [`DatabaseError`] when nothing could be claimed; the tick hands over again what is left.
+/// after how long. What can't be claimed is only logged: the table holds it, and the tick hands it over again.
 pub async fn deliver_these(
     pool: &Pool,
     webhooks: &Webhooks,
     ids: Vec<Uuid>,
     end: Instant,
-) -> Result<Vec<(Uuid, Duration)>, DatabaseError> {
+) -> Vec<(Uuid, Duration)> {
     let mut waiting = ids;
     let mut again = Vec::new();
     while !waiting.is_empty() {
@@ -119,13 +116,19 @@ pub async fn deliver_these(
         }
         let these: Vec<Uuid> = waiting.drain(..waiting.len().min(MOST_SENDS)).collect();
         let most = i64::try_from(these.len()).unwrap_or(i64::MAX);
-        let claimed = claim(pool, Which::These(&these), None, most).await?;
+        let claimed = match claim(pool, Which::These(&these), None, most).await {
+            Ok(claimed) => claimed,
+            Err(e) => {
+                tracing::error!("deliveries can't be claimed: {e}");
+                break;
+            }
+        };
         for after in deliver_all(pool, webhooks, claimed, Claimed::now).await {
             again.extend(after.again_in.map(|delay| (after.delivery_id, delay)));
             waiting.extend(after.follower);
         }
     }
-    Ok(again)
+    again
 }
 
 async fn deliver_all(
@@ -139,7 +142,15 @@ async fn deliver_all(
         let (pool, webhooks) = (pool.clone(), webhooks.clone());
         sends.spawn(async move { deliver(&pool, &webhooks, delivery, now).await });
     }
-    sends.join_all().await
+    let mut all = Vec::new();
+    while let Some(sent) = sends.join_next().await {
+        match sent {
+            Ok(after) => all.push(after),
+            // The others go on. Its lease ends, and then it is sent again.
+            Err(e) => tracing::error!("a delivery was not settled: {e}"),
+        }
+    }
+    all
 }
 
 /// Claims what is due at `now` (`None` is Postgres' clock), the longest due first, at most `most`. Everybody hears things in their order: what

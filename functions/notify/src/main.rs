@@ -29,11 +29,7 @@ async fn main() -> Result<(), lambda::Error> {
                     .ok()
             });
             let ids = hints.flat_map(|hint| hint.delivery_ids).collect();
-            match deliver_these(&pool, &webhooks, ids, end).await {
-                Ok(again) => deliveries.hand_over_later(again).await,
-                // The table still holds them, and the tick hands them over again.
-                Err(e) => tracing::error!("deliveries can't be claimed: {e}"),
-            }
+            deliveries.hand_over_later(deliver_these(&pool, &webhooks, ids, end).await).await;
             Ok(Acknowledged::default())
         }
     })

@@ -63,6 +63,12 @@ pub enum Recycling {
     Verified,
 }
 
+/// No statement of ours takes long; one that does must not hold its locks for ever. And a client that is gone
+/// without a word, as an environment of Lambda goes, must not keep its connection for hours. RDS Proxy takes
+/// no options.
+const OPTIONS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_timeout=15s \
+     -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3";
+
 /// A pool of at most `size` connections; none is opened before it is needed.
 ///
 /// A server on another machine is only spoken to over TLS, and its certificate is verified, unless the URL
@@ -73,22 +79,18 @@ pub enum Recycling {
 /// password.
 pub fn connect(target: impl Into<Target>, size: usize, recycling: Recycling) -> Result<Pool, String> {
     let target = target.into();
-    // Certificates are always verified in full, which the driver has no words for.
-    let url = target
-        .url
-        .replace("sslmode=verify-full", "sslmode=require")
-        .replace("sslmode=verify-ca", "sslmode=require");
-    let mut config: Config = url.parse().map_err(|e| format!("DATABASE_URL is not a Postgres URL: {e}"))?;
+    let mut config: Config = tls::in_the_drivers_words(&target.url)
+        .parse()
+        .map_err(|e| format!("DATABASE_URL is not a Postgres URL: {e}"))?;
     config
         .application_name("cronmon")
         .connect_timeout(Duration::from_secs(5))
         .tcp_user_timeout(Duration::from_secs(10))
         .keepalives_idle(Duration::from_secs(30));
-    if config.get_options().is_none() {
-        // No statement of ours takes long; one that does must not hold its locks for ever.
-        config.options("-c statement_timeout=15s -c idle_in_transaction_session_timeout=15s");
+    if config.get_options().is_none() && !tls::is_rds_proxy(&config) {
+        config.options(OPTIONS);
     }
-    let tls = tls::for_server(&mut config, &url, target.ca.as_deref())?;
+    let tls = tls::for_server(&mut config, &target.url, target.ca.as_deref())?;
     let method = match recycling {
         Recycling::Fast => RecyclingMethod::Fast,
         Recycling::Verified => RecyclingMethod::Verified,
@@ -129,20 +131,19 @@ impl Connect for Server {
                     connected => return connected,
                 }
             }
-            match logins().await {
-                Ok(login) => {
-                    let connected = self.open(&with(&config, &login)).await;
-                    if connected.is_ok() {
-                        *self.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(login);
-                    }
-                    connected
-                }
+            let login = match logins().await {
+                Ok(login) => login,
                 Err(why) => {
                     tracing::error!("the database's user and password could not be read: {why}");
-                    // Without them Postgres says no, which is the error that the caller knows.
-                    self.open(&config).await
+                    // The driver has no error of ours. A config without hosts connects to nobody.
+                    return self.open(&Config::new()).await;
                 }
+            };
+            let connected = self.open(&with(&config, &login)).await;
+            if connected.is_ok() {
+                *self.login.lock().unwrap_or_else(PoisonError::into_inner) = Some(login);
             }
+            connected
         }
         .boxed()
     }

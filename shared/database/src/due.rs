@@ -25,13 +25,15 @@ pub struct Judged {
 
 /// See `migrations/V0002__rules.sql`. Relies on the index `monitor_due`.
 const JUDGE_DUE: &str = "select monitor_id, schedule_version, cron, timezone, slots_after, judged, \
-     current_setting('cronmon.new_deliveries', true) as new_deliveries from judge_due($1, $2)";
+     case when judged is not null then current_setting('cronmon.new_deliveries', true) end as new_deliveries \
+     from judge_due($1, $2)";
 
 /// Judges one batch of monitors whose deadline lies before `now`, in one transaction, and gives more
 /// slots to those that run low. `None` is Postgres' clock; tests give their own.
 ///
 /// # Errors
-/// [`DatabaseError`]; then the batch was not judged and the next tick takes it.
+/// [`DatabaseError`]; then the batch was not judged and the next tick takes it. Slots that could not be given
+/// are only logged: the monitor stays due for them.
 pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged, DatabaseError> {
     let client = pool.get().await?;
     let rows = client.query_typed(JUDGE_DUE, &[(&now, Type::TIMESTAMPTZ), (&BATCH, Type::INT4)]).await?;
@@ -54,8 +56,11 @@ pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged
                 Vec::new()
             }
         };
-        give_slots(&client, monitor_id, row.try_get("schedule_version")?, &slots, now).await?;
-        judged.refilled += 1;
+        match give_slots(&client, monitor_id, row.try_get("schedule_version")?, &slots, now).await {
+            Ok(()) => judged.refilled += 1,
+            // What was judged is committed, and the caller has to hear of it.
+            Err(e) => tracing::error!(%monitor_id, "no slots were given: {e}"),
+        }
     }
     Ok(judged)
 }
@@ -63,8 +68,9 @@ pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged
 /// A delivery that waits this long was not handed over, or got lost on the way.
 const LEFT_AFTER_SECONDS: f64 = 10.0;
 
-/// Deliveries that are due and that nobody took: their hand-over was lost, or they wait for a repeat. The
-/// longest due first, at most `most`. `None` is Postgres' clock. Relies on the index `delivery_due`.
+/// Deliveries that are due and that nobody took: their hand-over was lost, or they wait for a repeat. Without
+/// those that an earlier one holds up: whoever settles that one calls them. The longest due first, at most
+/// `most`. `None` is Postgres' clock. Relies on the indexes `delivery_due` and `delivery_open`.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -77,8 +83,12 @@ pub async fn left_deliveries(
         .get()
         .await?
         .query_typed(
-            "select delivery_id from delivery
+            "select delivery_id from delivery d
              where next_attempt_at <= (select coalesce($1, clock_timestamp()) - make_interval(secs => $2))
+               and not exists (
+                   select from delivery earlier
+                   where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
+                     and earlier.next_attempt_at is not null and earlier.position < d.position)
              order by next_attempt_at, position limit $3",
             &[(&now, Type::TIMESTAMPTZ), (&LEFT_AFTER_SECONDS, Type::FLOAT8), (&most, Type::INT8)],
         )

@@ -12,6 +12,8 @@ mod tls;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
 
+use tokio_postgres::error::DbError;
+
 /// Why a statement could not be carried out. The text is for the log; callers are told less.
 #[derive(Debug)]
 pub enum DatabaseError {
@@ -25,15 +27,32 @@ pub enum DatabaseError {
 impl std::fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Pool(e) => write!(f, "no database connection: {e}"),
-            // The message of the server says more than the driver's `db error`.
-            Self::Statement(e) => match e.as_db_error() {
-                Some(db) => write!(f, "the database said {}: {}", db.code().code(), db.message()),
-                None => write!(f, "the database did not answer: {e}"),
-            },
+            Self::Pool(e) => write!(f, "no database connection: {}", explain(e)),
+            Self::Statement(e) => write!(f, "the database: {}", explain(e)),
             Self::Data(what) => f.write_str(what),
         }
     }
+}
+
+/// What went wrong, for the log, with its causes. Of what the server said its code and message, which the
+/// driver keeps to itself, and nothing else: the details may hold what rows hold.
+pub fn explain(e: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(e);
+    while let Some(e) = next {
+        let said = e.downcast_ref::<DbError>();
+        let this = match said {
+            Some(said) => format!("{} {}", said.code().code(), said.message()),
+            None => e.to_string(),
+        };
+        // Some repeat their cause.
+        if !text.contains(&this) {
+            text.push_str(if text.is_empty() { "" } else { ": " });
+            text.push_str(&this);
+        }
+        next = if said.is_some() { None } else { e.source() };
+    }
+    text
 }
 
 impl std::error::Error for DatabaseError {}

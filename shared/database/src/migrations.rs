@@ -3,8 +3,12 @@
 //! Each migration has its undo beside it. A file that is missing here is found by the test below, one
 //! that has no undo by the compiler.
 
+use std::time::Duration;
+
 use deadpool_postgres::Object;
 use refinery::{Migration, Runner};
+
+use crate::explain;
 
 struct Versioned {
     name: &'static str,
@@ -34,16 +38,24 @@ const HISTORY: &str = "refinery_schema_history";
 /// # Errors
 /// A migration that failed, or one that was changed after it was applied. What was applied before stays.
 pub async fn up(client: &mut Object) -> Result<Vec<String>, String> {
-    locked(client, async |client| {
+    up_within(client, None).await
+}
+
+/// The same, but Postgres stops a statement that takes longer than `limit`, and takes its migration back.
+///
+/// # Errors
+/// As [`up`], and when the time was not enough.
+pub async fn up_within(client: &mut Object, limit: Option<Duration>) -> Result<Vec<String>, String> {
+    locked(client, limit, async |client| {
         let migrations: Result<Vec<_>, _> =
             MIGRATIONS.iter().map(|m| Migration::unapplied(m.name, m.up)).collect();
-        let migrations = migrations.map_err(|e| e.to_string())?;
+        let migrations = migrations.map_err(|e| explain(&e))?;
         let report = Runner::new(&migrations)
             // After a rollback the schema is ahead of this version, which it still serves.
             .set_abort_missing(false)
             .run_async(&mut ***client)
             .await
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| explain(&e))?;
         Ok(report.applied_migrations().iter().map(|m| format!("V{:04}__{}", m.version(), m.name())).collect())
     })
     .await
@@ -54,11 +66,11 @@ pub async fn up(client: &mut Object) -> Result<Vec<String>, String> {
 /// # Errors
 /// When its undo failed; then nothing was changed.
 pub async fn revert(client: &mut Object) -> Result<Option<String>, String> {
-    locked(client, async |client| {
+    locked(client, None, async |client| {
         let known = client
             .query_one("select to_regclass($1) is not null", &[&HISTORY])
             .await
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| explain(&e))?;
         if !known.get::<_, bool>(0) {
             return Ok(None);
         }
@@ -69,20 +81,20 @@ pub async fn revert(client: &mut Object) -> Result<Option<String>, String> {
                 &[],
             )
             .await
-            .map_err(|e| e.to_string())?;
+            .map_err(|e| explain(&e))?;
         let Some(newest) = newest else { return Ok(None) };
         let (version, name): (i32, String) = (newest.get(0), newest.get(1));
         let migration = MIGRATIONS
             .iter()
             .find(|m| m.name == name)
             .ok_or_else(|| format!("{name} was applied by another version of CronMon"))?;
-        let transaction = client.transaction().await.map_err(|e| e.to_string())?;
-        transaction.batch_execute(migration.undo).await.map_err(|e| format!("{name}: {e}"))?;
+        let transaction = client.transaction().await.map_err(|e| explain(&e))?;
+        transaction.batch_execute(migration.undo).await.map_err(|e| format!("{name}: {}", explain(&e)))?;
         transaction
             .execute("delete from refinery_schema_history where version = $1", &[&version])
             .await
-            .map_err(|e| e.to_string())?;
-        transaction.commit().await.map_err(|e| e.to_string())?;
+            .map_err(|e| explain(&e))?;
+        transaction.commit().await.map_err(|e| explain(&e))?;
         Ok(Some(name))
     })
     .await
@@ -90,17 +102,21 @@ pub async fn revert(client: &mut Object) -> Result<Option<String>, String> {
 
 async fn locked<T>(
     client: &mut Object,
+    limit: Option<Duration>,
     work: impl AsyncFnOnce(&mut Object) -> Result<T, String>,
 ) -> Result<T, String> {
-    // Waiting for another one's migrations may take longer than any statement of ours.
-    client.batch_execute("set statement_timeout = 0").await.map_err(|e| e.to_string())?;
-    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.map_err(|e| e.to_string())?;
+    // Waiting for another one's migrations, too, may take longer than any statement of ours.
+    let limit = limit.map_or(0, |limit| limit.as_millis());
+    let begin = format!("set statement_timeout = {limit}");
+    client.batch_execute(&begin).await.map_err(|e| explain(&e))?;
+    client.execute("select pg_advisory_lock($1)", &[&ADVISORY_LOCK]).await.map_err(|e| explain(&e))?;
     let result = work(client).await;
-    client
+    let unlocked = client
         .batch_execute(&format!("select pg_advisory_unlock({ADVISORY_LOCK}); reset statement_timeout"))
-        .await
-        .map_err(|e| e.to_string())?;
-    result
+        .await;
+    let result = result?;
+    unlocked.map_err(|e| explain(&e))?;
+    Ok(result)
 }
 
 #[cfg(test)]

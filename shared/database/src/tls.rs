@@ -1,5 +1,6 @@
 //! TLS to Postgres: when, and whose certificates are believed.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
@@ -19,9 +20,8 @@ pub(crate) fn for_server(
     url: &str,
     ca: Option<&str>,
 ) -> Result<Option<MakeRustlsConnect>, String> {
-    let on_this_machine = config.get_hosts().iter().all(is_on_this_machine);
     // The driver's own default is to try TLS and do without: whoever is in between decides.
-    if config.get_ssl_mode() == SslMode::Disable || on_this_machine && !url.contains("sslmode=") {
+    if config.get_ssl_mode() == SslMode::Disable || is_on_this_machine(config) && !url.contains("sslmode") {
         config.ssl_mode(SslMode::Disable);
         return Ok(None);
     }
@@ -40,15 +40,31 @@ pub(crate) fn for_server(
     Ok(Some(MakeRustlsConnect::new(tls)))
 }
 
-fn is_on_this_machine(host: &Host) -> bool {
-    match host {
+/// Certificates are always verified in full, for which the driver has no words.
+pub(crate) fn in_the_drivers_words(url: &str) -> String {
+    url.replace("sslmode=verify-full", "sslmode=require").replace("sslmode=verify-ca", "sslmode=require")
+}
+
+/// An address that is given beside a host is where the connection goes.
+fn is_on_this_machine(config: &Config) -> bool {
+    let hosts = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(name) => {
             name == "localhost"
-                || name.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+                || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
         }
         #[cfg(unix)]
         Host::Unix(_) => true,
-    }
+    });
+    hosts && !config.get_hosts().is_empty() && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
+
+/// Whether the server is an RDS Proxy, which is less than PostgreSQL in some ways.
+pub(crate) fn is_rds_proxy(config: &Config) -> bool {
+    config.get_hosts().iter().any(|host| match host {
+        Host::Tcp(name) => name.contains(".proxy-") && name.ends_with(".rds.amazonaws.com"),
+        #[cfg(unix)]
+        Host::Unix(_) => false,
+    })
 }
 
 fn for_hosts(hosts: &[Host]) -> Result<RootCertStore, String> {

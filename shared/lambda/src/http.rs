@@ -41,13 +41,16 @@ pub struct Event {
     #[serde(deserialize_with = "or_default")]
     cookies: Vec<String>,
     body: Option<String>,
+    #[serde(deserialize_with = "or_default")]
     is_base64_encoded: bool,
+    #[serde(deserialize_with = "or_default")]
     request_context: Context,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Context {
+    #[serde(deserialize_with = "or_default")]
     http: Http,
     /// When the gateway received the request; milliseconds since 1970.
     #[serde(deserialize_with = "or_default")]
@@ -305,9 +308,16 @@ mod tests {
         assert_eq!(request(serde_json::json!({})).unwrap_err().status_code, 400);
         let nulls = serde_json::json!({
             "rawPath": null, "rawQueryString": null, "headers": null, "cookies": null, "body": null,
+            "isBase64Encoded": null,
             "requestContext": { "http": { "method": "GET", "sourceIp": null }, "timeEpoch": null },
         });
         assert_eq!(request(nulls).unwrap().uri(), "/");
+        for nothing in [
+            serde_json::json!({ "requestContext": null }),
+            serde_json::json!({ "requestContext": { "http": null } }),
+        ] {
+            assert_eq!(request(nothing).unwrap_err().status_code, 400);
+        }
         let long = event(&format!("/{}", "a".repeat(70_000)), "");
         assert_eq!(request(long).unwrap_err().status_code, 414);
     }

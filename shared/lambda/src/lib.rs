@@ -8,7 +8,7 @@ pub mod queues;
 
 use std::time::Duration;
 
-use database::{Pool, Recycling, Target, connect};
+use database::{Pool, Recycling, Target, connect, explain};
 pub use lambda_runtime::{Error, LambdaEvent, service_fn};
 
 /// Reads one setting.
@@ -46,7 +46,10 @@ pub fn log_as_json() {
 pub async fn connect_database(size: usize) -> Result<Pool, String> {
     let pool = connect(database_target()?, size, Recycling::Verified)?;
     if let Err(e) = pool.get().await {
-        tracing::error!("no database connection at the start, the first request tries again: {e}");
+        tracing::error!(
+            "no database connection at the start, the first request tries again: {}",
+            explain(&e)
+        );
     }
     Ok(pool)
 }

@@ -23,6 +23,9 @@ const MESSAGES_IN_A_CALL: usize = 10;
 
 const CALLS_AT_ONCE: usize = 8;
 
+/// For a whole hand-over: somebody waits for the answer to their ping.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
 /// The longest delay of SQS. What has to wait longer is left to the tick.
 const LONGEST_DELAY: Duration = Duration::from_secs(900);
 
@@ -80,7 +83,10 @@ impl DeliveryQueue {
             }
         };
         let calls: Vec<_> = messages.chunks(MESSAGES_IN_A_CALL).map(|call| self.send(client, call)).collect();
-        stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect::<()>().await;
+        let sent = stream::iter(calls).buffer_unordered(CALLS_AT_ONCE).collect::<()>();
+        if tokio::time::timeout(TIME_LIMIT, sent).await.is_err() {
+            tracing::error!("deliveries are left to the next tick: the queue is slow");
+        }
     }
 
     async fn send(&self, client: &Client, messages: &[(Hint, i32)]) {

@@ -1,8 +1,10 @@
 //! A destination that does not take what it is sent: again and in order, or broken until it is mended.
 
 use axum::http::StatusCode;
+use chrono::TimeDelta;
 use cronmon_tests::CronMon;
 use cronmon_tests::contents::count;
+use database::due::left_deliveries;
 use serde_json::{Value, json};
 
 use super::{change, every_minute, heard_by, ping, read, seconds_later};
@@ -26,6 +28,9 @@ async fn what_could_not_be_delivered_comes_again_in_its_order_under_the_same_id(
     assert_eq!(receiver.types_about("a"), ["late"]);
     assert_eq!(healthy.types_about("a"), ["late", "recovered"]);
     assert_eq!(count(&cronmon.pool, OPEN).await, 2);
+    // A tick would hand over the one that can be tried, and not what waits behind it.
+    let later = Some(cronmon.now() + TimeDelta::hours(1));
+    assert_eq!(left_deliveries(&cronmon.pool, later, 10).await.unwrap().len(), 1);
     assert_eq!(read(&cronmon, &config).await["broken"], Value::Null, "it may pass");
 
     // Nor does another monitor wait for it.

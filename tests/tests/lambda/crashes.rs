@@ -176,3 +176,22 @@ async fn notify_killed_between_any_two_messages_to_postgres() {
     .await;
     assert!(killed > 5, "it was killed only {killed} times");
 }
+
+/// Only what comes again goes to the queue: the webhook answers for the moment with an error.
+#[tokio::test(flavor = "multi_thread")]
+async fn notify_killed_between_any_two_messages_to_the_queue() {
+    if !can_run() {
+        return;
+    }
+    let killed = at_every_point("notify", "the queue", async |stack, receiver, notify, proxy, k| {
+        stack.tick().await;
+        let messages = stack.queue.take().await;
+        receiver.answer_with(reqwest::StatusCode::SERVICE_UNAVAILABLE);
+        let was_killed = killed_at(k, notify, &queue_event(&messages), proxy).await;
+        receiver.answer_with(reqwest::StatusCode::OK);
+        stack.queue.delete(&messages[0]).await;
+        was_killed
+    })
+    .await;
+    assert!(killed > 0, "it was never killed");
+}

@@ -79,14 +79,49 @@ async fn a_deployment_brings_the_schema_up_and_a_deletion_leaves_it() {
     assert!(!migrate.log().contains("X-Amz-Signature"), "the URL is a right to answer");
 }
 
+/// What failed may be the database itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollback_needs_no_database() {
+    if !can_run() {
+        return;
+    }
+    let (migrate, cloudformation) =
+        (migrate("postgres://127.0.0.1:1/x").await, CloudFormation::start().await);
+    let answer = cloudformation.ask(&migrate, "migrate-rollback").await;
+    assert_eq!(
+        (&answer["Status"], &answer["Reason"]),
+        (&json!("SUCCESS"), &json!("the schema stays as it is"))
+    );
+    assert_eq!(cloudformation.ask(&migrate, "migrate-update").await["Status"], "FAILED");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_fails_is_told_with_postgres_words() {
+    if !can_run() {
+        return;
+    }
+    let database_url = empty_database().await;
+    let pool = pool(&database_url, 1);
+    pool.get().await.unwrap().batch_execute("create table alert (x integer)").await.unwrap();
+    let answer = CloudFormation::start().await.ask(&migrate(&database_url).await, "migrate-create").await;
+    assert_eq!(answer["Status"], "FAILED");
+    let told = answer["Reason"].as_str().unwrap();
+    assert!(told.contains(r#"42P07 relation "alert" already exists"#), "{told}");
+    assert_eq!(count(&pool, "select count(*) from pg_tables where tablename = 'monitor'").await, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deployment_that_can_not_reach_the_database_is_told_so() {
     if !can_run() {
         return;
     }
     let cloudformation = CloudFormation::start().await;
+    let (user, rest) =
+        empty_database().await.split_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let other_password = format!("{}:hunter2@{rest}", user.rsplit_once(':').unwrap().0);
     for (url, reason) in [
         ("postgres://user:hunter2@127.0.0.1:1/x", "the database can't be reached"),
+        (&other_password, "the database can't be reached"),
         ("nonsense://hunter2", "DATABASE_URL is not a Postgres URL"),
         ("", "DATABASE_URL is missing"),
     ] {
@@ -94,6 +129,9 @@ async fn a_deployment_that_can_not_reach_the_database_is_told_so() {
         let answer = cloudformation.ask(&migrate, "migrate-create").await;
         assert_eq!(answer["Status"], "FAILED");
         let told = answer["Reason"].as_str().unwrap();
+        if url == other_password {
+            assert!(told.contains("28P01 password authentication failed"), "{told}");
+        }
         assert!(told.starts_with(reason), "{told}");
         assert!(!told.contains("hunter2") && !migrate.log().contains("hunter2"), "{told}");
     }
