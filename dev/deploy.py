@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import functions
 import wheels
 from tools import ROOT, Problem, main, need_rust, stage
 
-CONFIG = ROOT / "samconfig.toml"
 DEFAULT = "dev"
 # Whether SAM CLI will find somebody to deploy as: it looks where boto3 looks.
 CREDENTIALS = """
@@ -30,16 +30,20 @@ def deploy(env: str) -> None:
     if subprocess.run([str(python), "-I", "-c", CREDENTIALS], stdin=subprocess.DEVNULL, capture_output=True).returncode:
         raise Problem("AWS credentials or a region are missing: set AWS_PROFILE, or AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION")
     with stage("sam build"):
-        functions.sam_build()
+        template = functions.sam_build(env=env)
     with stage("sam deploy"):
-        command = [str(python.with_name("sam")), "deploy", "--template-file", str(functions.SAM_BUILD / "template.yaml"), "--config-env", env]
+        command = [str(python.with_name("sam")), *deploy_arguments(env, template)]
         # It may ask, so it keeps the terminal.
         if subprocess.call(command, cwd=ROOT, env=functions.tool_environment()):
             raise Problem("sam could not deploy; the reason is above")
 
 
+def deploy_arguments(env: str, template: Path) -> list[str]:
+    return ["deploy", "--template-file", str(template), *functions.settings_of(env)]
+
+
 def environments() -> list[str]:
-    sections = re.findall(r"^\[([a-z0-9_-]+)\.", CONFIG.read_text(encoding="utf-8"), re.MULTILINE)
+    sections = re.findall(r"^\[([a-z0-9_-]+)\.", functions.CONFIG.read_text(encoding="utf-8"), re.MULTILINE)
     return list(dict.fromkeys(sections))
 
 

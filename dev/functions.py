@@ -19,6 +19,7 @@ from tools import LOCAL, ROOT, TARGET, Problem, call, say
 LOGICAL = {"api": "Api", "ping": "Ping", "late-check": "LateCheck", "notify": "Notify", "migrate": "Migrate"}
 NAMES = tuple(LOGICAL)
 TEMPLATE = ROOT / "template.yaml"
+CONFIG = ROOT / "samconfig.toml"
 SAM_BUILD = LOCAL / "sam"
 
 
@@ -51,11 +52,20 @@ def build_shipped() -> Path:
     return folder
 
 
-def sam_build(wanted: str | None = None) -> Path:
-    """`sam build`, for this architecture or the template's default; the built template."""
-    overrides = ["--parameter-overrides", f"Architecture={wanted}"] if wanted else []
-    sam("build", "--build-dir", str(SAM_BUILD), *overrides)
+def sam_build(wanted: str | None = None, env: str = "default") -> Path:
+    """`sam build`, for this architecture or the one of an environment of samconfig.toml; the built template."""
+    sam(*build_arguments(wanted, env))
     return SAM_BUILD / "template.yaml"
+
+
+def build_arguments(wanted: str | None, env: str) -> list[str]:
+    overrides = ["--parameter-overrides", f"Architecture={wanted}"] if wanted else []
+    return ["build", "--build-dir", str(SAM_BUILD), *settings_of(env), *overrides]
+
+
+def settings_of(env: str) -> list[str]:
+    """By itself SAM looks for its settings beside the template, and the built one is elsewhere."""
+    return ["--config-file", str(CONFIG), "--config-env", env]
 
 
 def sam(*arguments: str) -> None:

@@ -105,7 +105,7 @@ def template_with(settings: dict[str, str]) -> Path:
     """The built template with these settings of every function."""
     given, local = functions.SAM_BUILD / "settings.json", functions.SAM_BUILD / "local.json"
     # They hold the password of the database.
-    _write_private(given, json.dumps({**settings, "DATABASE_SECRET_ARN": "", "DATABASE_CA": "", "HEARTBEAT_URL": "", "JWT_ISSUER": ""}))
+    _write_private(given, json.dumps({**settings, "DATABASE_SECRET_ARN": "", "DATABASE_CA": "", "JWT_ISSUER": ""}))
     command = [str(wheels.lambda_tools() / "python"), "-I", "-c", ADD_VARIABLES]
     command += [str(functions.SAM_BUILD / "template.yaml"), str(given), functions.architecture()]
     made = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -156,7 +156,7 @@ class Invocations:
         self.notify()
 
     def migrate(self) -> None:
-        for event in ("migrate-create", "migrate-update", "migrate-delete"):
+        for event in ("migrate-create", "migrate-update", "migrate-rollback", "migrate-delete"):
             before = len(self.inbox.answers())
             self.invoke("migrate", {**sample(event), "ResponseURL": self.host.url(self.inbox.answer_url)})
             answers = self.inbox.answers()[before:]

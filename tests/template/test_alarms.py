@@ -60,12 +60,25 @@ class Alarms(unittest.TestCase):
         self.assertEqual((alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]), ("Sum", "LessThanThreshold", 1))
         self.assertEqual((alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]), (60, 3, 3))
 
-    def test_a_late_check_that_fails_raises_one(self) -> None:
-        self.only(of_function("LateCheck", "Errors"))
+    def test_they_wait_for_the_rule_without_which_late_check_is_silent(self) -> None:
+        for name in ("LateCheckSilent", "JudgingBehind"):
+            self.assertEqual(of_type("AWS::CloudWatch::Alarm")[name].get("DependsOn"), "LateCheckEveryMinute", name)
+
+    def test_a_late_check_and_a_notify_that_fail_raise_one(self) -> None:
+        for name in ("LateCheck", "Notify"):
+            with self.subTest(name):
+                alarm = self.only(of_function(name, "Errors"))
+                self.assertEqual((alarm["ComparisonOperator"], alarm["Threshold"]), ("GreaterThanThreshold", 0))
+                self.assertEqual((alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]), (60, 3, 2))
 
     def test_judging_and_delivering_that_lag_raise_one(self) -> None:
-        self.begins_above(self.only(watching("CronMon", "JudgingBehind", Stack={"Ref": "AWS::StackName"})), 120, 3)
-        self.begins_above(self.only(watching("CronMon", "DeliveryBehind", Stack={"Ref": "AWS::StackName"})), 300, 3)
+        judging = self.only(watching("CronMon", "JudgingBehind", Stack={"Ref": "AWS::StackName"}))
+        self.begins_above(judging, 120, 3)
+        # A tick that is cut off writes no metric.
+        self.assertEqual(judging["TreatMissingData"], "breaching")
+        delivery = self.only(watching("CronMon", "DeliveryBehind", Stack={"Ref": "AWS::StackName"}))
+        self.begins_above(delivery, 300, 3)
+        self.assertEqual(delivery["TreatMissingData"], "ignore")
 
     def test_late_check_writes_the_metrics_that_they_watch(self) -> None:
         code = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "functions" / "late-check" / "src").rglob("*.rs")))

@@ -61,3 +61,10 @@ class Events(unittest.TestCase):
             if name.startswith("migrate-"):
                 self.assertEqual(set(event["ResourceProperties"]), set(properties("Schema")), name)
                 self.assertEqual((event["LogicalResourceId"], event["ResourceType"]), ("Schema", "Custom::Schema"))
+
+    def test_an_update_goes_on_to_a_newer_migration_and_a_rollback_back_from_it(self) -> None:
+        for name, back in (("migrate-update.json", False), ("migrate-rollback.json", True)):
+            before, after = (EVENTS[name][key]["Newest"] for key in ("OldResourceProperties", "ResourceProperties"))
+            self.assertNotEqual(before, after, name)
+            self.assertEqual(before > after, back, name)
+        self.assertEqual(trigger(EVENTS["migrate-rollback.json"]), "CloudFormation Update")

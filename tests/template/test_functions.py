@@ -16,10 +16,10 @@ SHARED = {
     r"DeliveryQueue::from_env\(": {"DELIVERY_QUEUE_URL"},
 }
 
-# For the spool, wakes, canary pings and the heartbeat. A main that reads one takes it off this list.
+# For the spool, wakes and canary pings. A main that reads one takes it off this list.
 NOT_READ_YET = {
     "Ping": {"SPOOL_QUEUE_URL"},
-    "LateCheck": {"WAKE_QUEUE_URL", "SPOOL_QUEUE_URL", "HEARTBEAT_URL", "PUBLIC_URL"},
+    "LateCheck": {"WAKE_QUEUE_URL", "SPOOL_QUEUE_URL", "PUBLIC_URL"},
 }
 
 A_SETTING = re.compile(r'\b(?:setting|required|var|given)\([^()"]*"([A-Z][A-Z_]*)"')
