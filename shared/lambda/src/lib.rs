@@ -67,7 +67,7 @@ pub fn database_target() -> Result<Target, String> {
 /// How long a run may take whose end was not told: `cargo lambda watch` gives a moment long past.
 const TIME_OF_A_RUN: Duration = Duration::from_secs(60);
 
-/// How long this run may still take.
+/// How long this run may still take. Lambda tells its end as a time of day, which only a clock can compare.
 #[allow(clippy::disallowed_methods)]
 #[must_use]
 pub fn time_left<In>(event: &LambdaEvent<In>) -> Duration {
