@@ -36,6 +36,7 @@ def serve(debug: bool) -> int:
         env = {**os.environ, "DATABASE_URL": url, "PORT": port}
         # So that webhooks to this machine work.
         env.setdefault("ALLOWED_NETWORKS", "127.0.0.0/8,::1/128")
+        env.setdefault("SPOOL_DIR", str(LOCAL / "spool"))
         if not env.get("KEYCLOAK_CERTS_URL"):
             token("dev", debug)  # makes the key at first start
             env["CRONMON_TOKEN_COMMAND"] = f"make -sC {shlex.quote(str(ROOT))} token"

@@ -1,16 +1,24 @@
-//! What happens without a request: the tick, and the deliveries.
+//! What happens without a request: the tick, the replay of the spool, the deliveries, the end of old history.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use database::Pool;
+use database::due::Until;
+use database::spool::watch;
 use http_common::Clock;
+use late_check::old_history;
+use late_check::spooled::replay_batch;
 use notify::webhook::Webhooks;
 use notify::{Claimed, Which};
 use ping::InFlight;
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::watch::Receiver;
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
+
+use crate::spooled::SpoolFolder;
 
 const TICK: Duration = Duration::from_secs(1);
 
@@ -20,17 +28,58 @@ const DELIVERY_PAUSE: Duration = Duration::from_millis(300);
 /// Sends under way at once: a destination that is slow to answer takes one of them, not the loop.
 const MOST_SENDS: usize = 64;
 
+/// How often the spool is looked into.
+const REPLAY_PAUSE: Duration = Duration::from_millis(500);
+
+/// Spooled signals that are applied in one go, and how many of them side by side.
+const REPLAYED: usize = 200;
+const REPLAYED_AT_ONCE: usize = 3;
+
+/// How often old history is looked for, and how long that takes at most.
+const HISTORY_PAUSE: Duration = Duration::from_secs(60);
+const HISTORY_TIME: Duration = Duration::from_secs(5);
+
+/// Pings that were received and may not be in the database yet. What they may explain is not judged.
+#[derive(Clone)]
+pub(crate) struct PingsOnTheirWay {
+    pub(crate) in_flight: InFlight,
+    pub(crate) waiting: Option<WaitingPings>,
+}
+
+#[derive(Clone)]
+pub(crate) struct WaitingPings {
+    pub(crate) spool: SpoolFolder,
+    /// When they never get through, lateness is put off for so long and no longer.
+    pub(crate) hold: Duration,
+}
+
+impl PingsOnTheirWay {
+    /// Up to when everything that was received is in the database.
+    fn all_applied_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        // In this order: a ping goes from being in flight to waiting, and must be seen on the way.
+        let in_flight = self.in_flight.oldest();
+        let waiting = self.waiting.as_ref().and_then(|waiting| {
+            let hold = TimeDelta::from_std(waiting.hold).unwrap_or(TimeDelta::MAX);
+            waiting.spool.oldest().filter(|oldest| now - *oldest <= hold)
+        });
+        in_flight.into_iter().chain(waiting).fold(now, DateTime::min)
+    }
+}
+
 /// `work` is notified of new deliveries.
 pub(crate) async fn run(
     pool: Pool,
     webhooks: Webhooks,
     clock: Clock,
-    in_flight: InFlight,
+    pings: PingsOnTheirWay,
     work: Arc<Notify>,
-    stopped: watch::Receiver<bool>,
+    stopped: Receiver<bool>,
 ) {
+    let spool = pings.waiting.as_ref().map(|waiting| waiting.spool.clone());
     tokio::join!(
-        ticks(pool.clone(), clock.clone(), in_flight, work.clone(), stopped.clone()),
+        ticks(pool.clone(), clock.clone(), pings, work.clone(), stopped.clone()),
+        replays(pool.clone(), clock.clone(), spool, work.clone(), stopped.clone()),
+        history(pool.clone(), clock.clone(), stopped.clone()),
         deliveries(pool, webhooks, clock, work, stopped),
     );
 }
@@ -38,9 +87,9 @@ pub(crate) async fn run(
 async fn ticks(
     pool: Pool,
     clock: Clock,
-    in_flight: InFlight,
+    pings: PingsOnTheirWay,
     work: Arc<Notify>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: Receiver<bool>,
 ) {
     let mut seconds = interval(TICK);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -51,15 +100,78 @@ async fn ticks(
             _ = seconds.tick() => {}
         }
         // A ping that waits for the database came in time, whenever it gets there.
-        let now = clock();
-        let now = in_flight.oldest().map_or(now, |oldest| oldest.min(now));
+        let until = Until { now: Some(pings.all_applied_until(clock())), ..Until::default() };
         let hand_over = |_| {
             work.notify_one();
             std::future::ready(())
         };
-        match late_check::tick(&pool, Some(now), None, hand_over).await {
+        match late_check::tick(&pool, until, None, hand_over).await {
             Ok(_) => trouble.over("lateness is judged again"),
             Err(e) => trouble.is(&format!("lateness can't be judged: {e}")),
+        }
+    }
+}
+
+/// Applies what waits in the spool, for as long as the database takes it.
+async fn replays(
+    pool: Pool,
+    clock: Clock,
+    spool: Option<SpoolFolder>,
+    work: Arc<Notify>,
+    mut stopped: Receiver<bool>,
+) {
+    let Some(spool) = spool else { return };
+    let mut trouble = Trouble::default();
+    // Written down for who asks whether CronMon is well, once it changed.
+    let mut told = None;
+    loop {
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = sleep(REPLAY_PAUSE) => {}
+        }
+        let waiting = spool.count();
+        if told != Some(waiting) && watch(&pool, clock(), waiting).await.is_ok() {
+            told = Some(waiting);
+        }
+        while spool.count() > 0 && !*stopped.borrow() {
+            let batch = match spool.next(REPLAYED).await {
+                // What waits is only just being written.
+                Ok(batch) if batch.is_empty() => break,
+                Ok(batch) => batch,
+                Err(why) => {
+                    trouble.is(&format!("the spool can't be read: {why}"));
+                    break;
+                }
+            };
+            let replayed = replay_batch(&pool, batch, Some(clock()), REPLAYED_AT_ONCE).await;
+            let count = replayed.done.len();
+            if !replayed.new_deliveries.is_empty() {
+                work.notify_one();
+            }
+            if let Err(why) = spool.forget(&replayed.done).await {
+                trouble.is(&format!("pings of the spool will be applied again: {why}"));
+                break;
+            }
+            if let Some(e) = replayed.failed {
+                trouble.is(&format!("pings wait in the spool: {e}"));
+                break;
+            }
+            tracing::info!(count, "pings of the spool were applied");
+            trouble.over("pings of the spool are applied again");
+        }
+    }
+}
+
+async fn history(pool: Pool, clock: Clock, mut stopped: Receiver<bool>) {
+    let mut trouble = Trouble::default();
+    loop {
+        match old_history::delete(&pool, Some(clock()), Instant::now() + HISTORY_TIME).await {
+            Ok(_) => trouble.over("old history is deleted again"),
+            Err(e) => trouble.is(&format!("old history is not deleted: {e}")),
+        }
+        tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => return,
+            () = sleep(HISTORY_PAUSE) => {}
         }
     }
 }
@@ -69,7 +181,7 @@ async fn deliveries(
     webhooks: Webhooks,
     clock: Clock,
     work: Arc<Notify>,
-    mut stopped: watch::Receiver<bool>,
+    mut stopped: Receiver<bool>,
 ) {
     let permits = Arc::new(Semaphore::new(MOST_SENDS));
     let mut sends = JoinSet::new();

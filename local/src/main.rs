@@ -5,6 +5,8 @@ mod inbox;
 mod loops;
 mod serve;
 mod settings;
+mod spool;
+mod spooled;
 mod welcome;
 
 use std::process::ExitCode;

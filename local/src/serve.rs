@@ -5,17 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::auth::Verifier;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::{Next, from_fn, map_response};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::Response;
 use database::Pool;
+use database::spool::Spool;
+use http_common::source::TrustedProxies;
 use http_common::{Clock, NewDeliveries, SourceAddress};
 use notify::webhook::Webhooks;
+use ping::Breaker;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
 use crate::settings::Settings;
+use crate::spooled::SpoolFolder;
 use crate::{inbox, loops, welcome};
 
 /// How long requests and sends may go on once the process was told to stop.
@@ -33,6 +37,8 @@ pub(crate) async fn serve(
         _ => format!("{address} can't be listened on: {e}"),
     })?;
     let address = listener.local_addr().map_err(|e| e.to_string())?;
+    // Before anything is judged: what an earlier process left in it came in time.
+    let spool = settings.spool_folder.as_deref().map(SpoolFolder::open).transpose()?;
     let verifier = Arc::new(Verifier::new(settings.auth)?);
     // Webhooks must be allowed to reach this machine, else nothing could arrive in the inbox.
     let has_inbox = settings.allowed_networks.permits(address.ip());
@@ -52,12 +58,22 @@ pub(crate) async fn serve(
     let new_work = work.clone();
     let in_flight = ping::InFlight::default();
     let app = api
-        .merge(ping::router(ping::App { pool, clock: clock.clone(), in_flight: in_flight.clone() }))
-        .layer(from_fn(source_address))
+        .merge(ping::router(ping::App {
+            pool,
+            clock: clock.clone(),
+            in_flight: in_flight.clone(),
+            spool: spool.clone().map(|spool| Arc::new(spool) as Arc<dyn Spool>),
+            breaker: Breaker::default(),
+            most_per_minute: Some(settings.most_pings_per_minute),
+            may_freeze: false,
+        }))
+        .layer(from_fn_with_state(Arc::new(settings.trusted_proxies), source_address))
         .layer(map_response(move |response| hand_over(new_work.clone(), response)));
 
     let (stop, stopped) = watch::channel(false);
-    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, in_flight, work, stopped.clone()));
+    let waiting = spool.map(|spool| loops::WaitingPings { spool, hold: settings.spool_hold });
+    let pings = loops::PingsOnTheirWay { in_flight, waiting };
+    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, pings, work, stopped.clone()));
     welcome::print(address, settings.token_command.as_deref());
 
     let mut stopping = stopped.clone();
@@ -78,9 +94,13 @@ pub(crate) async fn serve(
     Ok(())
 }
 
-async fn source_address(mut request: Request, next: Next) -> Response {
+async fn source_address(
+    State(proxies): State<Arc<TrustedProxies>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
-        let source = SourceAddress(peer.ip());
+        let source = SourceAddress(proxies.source(peer.ip(), request.headers()));
         request.extensions_mut().insert(source);
     }
     next.run(request).await

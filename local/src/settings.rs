@@ -1,8 +1,12 @@
 //! The settings of `docs/design.md`, read from the environment.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use api::PublicUrl;
 use database::Target;
 use database::settings::given;
+use http_common::source::TrustedProxies;
 use notify::allowed_networks::AllowedNetworks;
 
 pub(crate) struct Settings {
@@ -11,6 +15,11 @@ pub(crate) struct Settings {
     pub(crate) public_url: PublicUrl,
     pub(crate) auth: api::auth::Settings,
     pub(crate) allowed_networks: AllowedNetworks,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) most_pings_per_minute: i32,
+    /// Where pings wait while the database is away; without one they are refused then.
+    pub(crate) spool_folder: Option<PathBuf>,
+    pub(crate) spool_hold: Duration,
     /// What prints a token, for the commands that are shown at start; only `make run` knows one.
     pub(crate) token_command: Option<String>,
 }
@@ -39,6 +48,10 @@ impl Settings {
             public_url,
             auth,
             allowed_networks: given(&get, "ALLOWED_NETWORKS").unwrap_or_default().parse()?,
+            trusted_proxies: given(&get, "TRUSTED_PROXIES").unwrap_or_default().parse()?,
+            most_pings_per_minute: ping::limit_per_minute(given(&get, "PING_LIMIT_PER_MINUTE").as_deref())?,
+            spool_folder: given(&get, "SPOOL_DIR").map(PathBuf::from),
+            spool_hold: late_check::spooled::hold(given(&get, "SPOOL_HOLD_SECONDS").as_deref())?,
             token_command: given(&get, "CRONMON_TOKEN_COMMAND"),
         })
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, Utc};
 use database::Pool;
+use database::due::Until;
 use notify::webhook::Webhooks;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -32,7 +33,13 @@ pub struct Answer {
 }
 
 impl CronMon {
+    /// Pings are not limited: a test's clock stands still while it pings.
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// With a limit of pings of one monitor in a minute.
+    pub async fn start_with(most_per_minute: Option<i32>) -> Self {
         let database_url = new_database().await;
         let pool = pool(&database_url, 10);
         let issuer = Issuer::new();
@@ -56,6 +63,10 @@ impl CronMon {
             pool: pool.clone(),
             clock: now,
             in_flight: ping::InFlight::default(),
+            spool: None,
+            breaker: ping::Breaker::default(),
+            most_per_minute,
+            may_freeze: false,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -84,7 +95,8 @@ impl CronMon {
 
     /// One tick at the clock's time.
     pub async fn tick(&self) {
-        late_check::tick(&self.pool, Some(self.now()), None, |_| async {}).await.unwrap();
+        let until = Until { now: Some(self.now()), ..Until::default() };
+        late_check::tick(&self.pool, until, None, |_| async {}).await.unwrap();
     }
 
     /// Delivers until nothing more is due at the clock's time.

@@ -181,12 +181,43 @@ pub struct Queue {
 
 impl Queue {
     pub async fn new() -> Self {
+        Self::create(&format!("deliveries-{}", Uuid::new_v4().simple()), json!({})).await
+    }
+
+    /// A queue that keeps the order, as the template's spool.
+    pub async fn fifo() -> Self {
+        let attributes = json!({
+            "FifoQueue": "true", "ContentBasedDeduplication": "false",
+            "DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId",
+        });
+        Self::create(&format!("spool-{}.fifo", Uuid::new_v4().simple()), attributes).await
+    }
+
+    async fn create(name: &str, attributes: Value) -> Self {
         let moto = std::env::var("CRONMON_MOTO_URL").expect("CRONMON_MOTO_URL is missing: run `make test`");
         let mut queue = Self { http: http_client(), moto, url: String::new() };
-        let name = format!("deliveries-{}", Uuid::new_v4().simple());
-        let made = queue.call("CreateQueue", json!({ "QueueName": name })).await;
+        let made = queue.call("CreateQueue", json!({ "QueueName": name, "Attributes": attributes })).await;
         made["QueueUrl"].as_str().unwrap().clone_into(&mut queue.url);
         queue
+    }
+
+    /// Puts a message into it; a group, if it is one that keeps the order.
+    pub async fn put(&self, body: &str, group: Option<&str>) {
+        let mut message = json!({ "QueueUrl": self.url, "MessageBody": body });
+        if let Some(group) = group {
+            message["MessageGroupId"] = json!(group);
+            message["MessageDeduplicationId"] = json!(Uuid::new_v4().to_string());
+        }
+        self.call("SendMessage", message).await;
+    }
+
+    /// How many messages it has, those under way among them.
+    pub async fn count(&self) -> i64 {
+        let wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let answer =
+            self.call("GetQueueAttributes", json!({ "QueueUrl": self.url, "AttributeNames": wanted })).await;
+        let number = |name| answer["Attributes"][name].as_str().unwrap().parse::<i64>().unwrap();
+        wanted.iter().map(|name| number(*name)).sum()
     }
 
     /// Where every service of moto answers.
@@ -259,6 +290,8 @@ pub struct Stack {
     pub pool: Pool,
     pub issuer: Issuer,
     pub queue: Queue,
+    /// Where ping puts what the database does not take.
+    pub spool: Queue,
     pub functions: Arc<Functions>,
 }
 
@@ -278,12 +311,13 @@ impl Stack {
     pub async fn with(settings: &Settings) -> Self {
         let database_url = new_database().await;
         let issuer = Issuer::new();
-        let queue = Queue::new().await;
+        let (queue, spool) = (Queue::new().await, Queue::fifo().await);
         let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", gateway.local_addr().unwrap());
         let mut all: Settings = [
             ("DATABASE_URL", database_url.as_str()),
             ("DELIVERY_QUEUE_URL", &queue.url),
+            ("SPOOL_QUEUE_URL", &spool.url),
             ("AWS_ENDPOINT_URL", queue.endpoint()),
             ("PUBLIC_URL", &url),
             ("KEYCLOAK_CERTS_URL", &issuer.certs_url()),
@@ -300,7 +334,7 @@ impl Stack {
         });
         let app = Router::new().fallback(through_the_gateway).with_state(functions.clone());
         tokio::spawn(async move { axum::serve(gateway, app).await });
-        Self { pool: pool(&database_url, 2), url, database_url, issuer, queue, functions }
+        Self { pool: pool(&database_url, 2), url, database_url, issuer, queue, spool, functions }
     }
 
     /// What EventBridge does every minute.

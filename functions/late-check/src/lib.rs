@@ -1,10 +1,13 @@
 //! Finds what is due. One run is a tick: it judges every monitor whose deadline has passed, the longest
-//! due first, and writes down alerts and deliveries.
+//! due first, and writes down alerts and deliveries. Before that it applies what waits in the spool, and
+//! beside it deletes old history.
+
+pub mod old_history;
+pub mod spooled;
 
 use std::time::Instant;
 
-use chrono::{DateTime, Utc};
-use database::due::judge_due;
+use database::due::{Until, judge_due};
 use database::{DatabaseError, Pool};
 use uuid::Uuid;
 
@@ -19,22 +22,27 @@ pub struct Tick {
     pub monitors: i32,
     /// Cron schedules that got more slots.
     pub refilled: i32,
+    /// Too much time passed since the spool was looked into; what is still due was not judged.
+    pub too_late: bool,
 }
 
-/// Judges what is due at `now`, until `end` comes; `None` is Postgres' clock. Two ticks at once share the work.
+/// Judges what is due, until `end` comes. Two ticks at once share the work.
 /// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was judged before stays, the rest is due in the next tick.
 pub async fn tick<F: Future<Output = ()>>(
     pool: &Pool,
-    now: Option<DateTime<Utc>>,
+    until: Until,
     end: Option<Instant>,
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick::default();
     for _ in 0..MOST_BATCHES {
-        let batch = judge_due(pool, now).await?;
+        let Some(batch) = judge_due(pool, until).await? else {
+            total.too_late = true;
+            break;
+        };
         total.monitors += batch.monitors;
         total.refilled += batch.refilled;
         if !batch.new_deliveries.is_empty() {

@@ -3,11 +3,14 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
-use cronmon_late_check::tick;
-use database::due::{Behind, behind, left_deliveries};
+use cronmon_late_check::spooled::{Seen, replay_batch, until};
+use cronmon_late_check::{old_history, spooled, tick};
+use database::due::{Behind, behind, clock, left_deliveries};
+use database::spool::watch;
 use database::{DatabaseError, Pool};
 use lambda::LambdaEvent;
 use lambda::queues::{Acknowledged, DeliveryQueue};
+use lambda::spool_queue::SpoolQueue;
 use serde_json::{Value, json};
 
 /// What is kept of a run's time for looking after what is left: the longest batch and hand-over, and some more.
@@ -20,38 +23,102 @@ const MOST_LEFT: i64 = 1_000;
 async fn main() -> Result<(), lambda::Error> {
     lambda::log_as_json();
     let deliveries = DeliveryQueue::from_env()?;
+    let spool = SpoolQueue::from_env()?;
+    let hold = spooled::hold(lambda::setting("SPOOL_HOLD_SECONDS").as_deref())?;
     let metrics_stack = lambda::setting("METRICS_STACK");
     let pool = lambda::connect_database(1).await?;
     lambda::run(move |event: LambdaEvent<Value>| {
         let (pool, deliveries, metrics_stack) = (pool.clone(), deliveries.clone(), metrics_stack.clone());
+        let spool = spool.clone();
         // A wake looks at one second; the schedule's event looks after everything.
         let is_wake = event.payload.get("Records").is_some();
         async move {
             let end = Instant::now() + lambda::time_left(&event).saturating_sub(TIME_TO_END);
-            let ticked = tick(&pool, None, Some(end), |ids| deliveries.hand_over(ids)).await;
+            let ticked = tick_after_the_spool(&pool, &spool, hold, &deliveries, end).await;
             // Whatever became of the tick, what it left has to be looked after, and told.
             let looked_after =
-                if is_wake { Ok(()) } else { look_after(&pool, &deliveries, metrics_stack).await };
-            ticked
-                .map(drop)
-                .and(looked_after)
-                .inspect_err(|e| tracing::error!("the tick did not end: {e}"))?;
+                if is_wake { Ok(()) } else { look_after(&pool, &deliveries, metrics_stack, end).await };
+            ticked.and(looked_after).inspect_err(|e| tracing::error!("the tick did not end: {e}"))?;
             Ok(Acknowledged::default())
         }
     })
     .await
 }
 
-/// Hands over again what nobody took, and writes down how far the work is behind.
+/// Applies what is in the spool, then judges what that leaves due. When the database was slow in between, pings
+/// may have been spooled meanwhile: then it begins again.
+async fn tick_after_the_spool(
+    pool: &Pool,
+    spool: &SpoolQueue,
+    hold: Duration,
+    deliveries: &DeliveryQueue,
+    end: Instant,
+) -> Result<(), DatabaseError> {
+    loop {
+        let seen = empty(pool, spool, deliveries, end).await?;
+        let ticked = tick(pool, until(seen, hold), Some(end), |ids| deliveries.hand_over(ids)).await?;
+        if !ticked.too_late || Instant::now() > end {
+            return Ok(());
+        }
+    }
+}
+
+/// Applies what is in the spool for as long as the database takes it, and writes down what is left.
+async fn empty(
+    pool: &Pool,
+    spool: &SpoolQueue,
+    deliveries: &DeliveryQueue,
+    end: Instant,
+) -> Result<Seen, DatabaseError> {
+    let mut had_some = false;
+    loop {
+        let looked_at = clock(pool).await?;
+        let batch = spool.receive(had_some).await;
+        let waiting = match &batch {
+            Ok(batch) if !batch.is_empty() => {
+                had_some = true;
+                None
+            }
+            // Some may be with another tick, or not to be had yet.
+            Ok(_) => Some(spool.waiting().await.unwrap_or(1)),
+            // Who can't look must not say that it is empty.
+            Err(_) => Some(1),
+        };
+        if let Err(why) = &batch {
+            tracing::error!("the spool can't be read: {why}");
+        }
+        if let Some(waiting) = waiting {
+            had_some |= waiting > 0;
+            let empty_at = watch(pool, looked_at, waiting).await?;
+            return Ok(Seen { looked_at, had_some, empty_at });
+        }
+        let replayed = replay_batch(pool, batch.unwrap_or_default(), None, 1).await;
+        spool.forget(replayed.done).await;
+        deliveries.hand_over(replayed.new_deliveries).await;
+        if let Some(e) = replayed.failed {
+            return Err(e);
+        }
+        if Instant::now() > end {
+            let empty_at = watch(pool, looked_at, 1).await?;
+            return Ok(Seen { looked_at, had_some, empty_at });
+        }
+    }
+}
+
+/// Hands over again what nobody took, deletes old history, and writes down how far the work is behind.
 async fn look_after(
     pool: &Pool,
     deliveries: &DeliveryQueue,
     metrics_stack: Option<String>,
+    end: Instant,
 ) -> Result<(), DatabaseError> {
     let left = left_deliveries(pool, None, MOST_LEFT).await?;
     if !left.is_empty() {
         tracing::info!(count = left.len(), "deliveries are handed over again");
         deliveries.hand_over(left).await;
+    }
+    if let Err(e) = old_history::delete(pool, None, end).await {
+        tracing::error!("old history was not deleted: {e}");
     }
     if let Some(stack) = metrics_stack {
         write_metrics(&stack, behind(pool, None).await?);

@@ -1,13 +1,19 @@
 //! Pings: the hot path. One folder a dialect, which turns a request into a signal and its outcome into
 //! that vendor's reply.
 
+mod breaker;
 pub mod healthchecks;
 mod in_flight;
+mod record;
+
+use std::sync::Arc;
 
 use axum::Router;
 use database::Pool;
+use database::spool::Spool;
 use http_common::Clock;
 
+pub use breaker::Breaker;
 pub use in_flight::InFlight;
 
 #[derive(Clone)]
@@ -16,9 +22,28 @@ pub struct App {
     pub clock: Clock,
     /// Shared with who judges lateness in the same process.
     pub in_flight: InFlight,
+    /// Where pings go while the database is away; without one they are refused then.
+    pub spool: Option<Arc<dyn Spool>>,
+    pub breaker: Breaker,
+    /// How many pings of one monitor are recorded in a minute; `None`: any number.
+    pub most_per_minute: Option<i32>,
+    /// Whether this process may be frozen, as an environment of Lambda is between its requests.
+    pub may_freeze: bool,
 }
 
 /// Every path that pings, whatever host serves it.
 pub fn router(app: App) -> Router {
     healthchecks::router().with_state(app)
+}
+
+/// The setting `PING_LIMIT_PER_MINUTE`: pings of one monitor, 300 when it is not given.
+///
+/// # Errors
+/// It is not a number from 1 to 1,000,000,000.
+pub fn limit_per_minute(given: Option<&str>) -> Result<i32, String> {
+    let Some(text) = given else { return Ok(300) };
+    match text.trim().parse() {
+        Ok(limit @ 1..=1_000_000_000) => Ok(limit),
+        _ => Err(format!("PING_LIMIT_PER_MINUTE must be a number from 1 to 1000000000, not '{text}'")),
+    }
 }

@@ -2,20 +2,28 @@
 
 use std::sync::Arc;
 
+use cronmon_ping::{App, Breaker, InFlight, limit_per_minute, router};
 use lambda::queues::DeliveryQueue;
+use lambda::spool_queue::SpoolQueue;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
     lambda::log_as_json();
     let deliveries = DeliveryQueue::from_env()?;
-    let pool = lambda::connect_database(1).await?;
+    let spool = SpoolQueue::from_env()?;
+    let most_per_minute = limit_per_minute(lambda::setting("PING_LIMIT_PER_MINUTE").as_deref())?;
+    let pool = lambda::connect_database_unverified(1).await?;
     // The only clock of the process, for when the gateway's is not told.
     #[allow(clippy::disallowed_methods)]
     let clock: http_common::Clock = Arc::new(chrono::Utc::now);
-    let router = cronmon_ping::router(cronmon_ping::App {
+    let router = router(App {
         pool,
         clock: clock.clone(),
-        in_flight: cronmon_ping::InFlight::default(),
+        in_flight: InFlight::default(),
+        spool: Some(Arc::new(spool)),
+        breaker: Breaker::default(),
+        most_per_minute: Some(most_per_minute),
+        may_freeze: true,
     });
     lambda::http::serve(router, clock, Some(deliveries)).await
 }

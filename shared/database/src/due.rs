@@ -23,23 +23,47 @@ pub struct Judged {
     pub new_deliveries: Vec<Uuid>,
 }
 
-/// See `migrations/V0002__rules.sql`. Relies on the index `monitor_due`.
+/// Up to when a tick judges.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Until {
+    /// `None` is Postgres' clock.
+    pub now: Option<DateTime<Utc>>,
+    /// Nothing that falls due later: pings from then on may still be on their way.
+    pub not_after: Option<DateTime<Utc>>,
+    /// When the spool was looked into, by Postgres' clock. What takes long after that is not believed.
+    pub looked_at: Option<DateTime<Utc>>,
+}
+
+/// See `migrations/V0005__ping_path_rules.sql`. Relies on the index `monitor_due`.
 const JUDGE_DUE: &str = "select monitor_id, schedule_version, cron, timezone, slots_after, judged, \
      case when judged is not null then current_setting('cronmon.new_deliveries', true) end as new_deliveries \
-     from judge_due($1, $2)";
+     from judge_due($1, $2, $3, $4)";
 
-/// Judges one batch of monitors whose deadline lies before `now`, in one transaction, and gives more
-/// slots to those that run low. `None` is Postgres' clock; tests give their own.
+/// Judges one batch of monitors whose deadline has passed, in one transaction, and gives more slots to those
+/// that run low. `None`: too much time passed since the spool was looked into; look again.
 ///
 /// # Errors
 /// [`DatabaseError`]; then the batch was not judged and the next tick takes it. Slots that could not be given
 /// are only logged: the monitor stays due for them.
-pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged, DatabaseError> {
+pub async fn judge_due(pool: &Pool, until: Until) -> Result<Option<Judged>, DatabaseError> {
     let client = pool.get().await?;
-    let rows = client.query_typed(JUDGE_DUE, &[(&now, Type::TIMESTAMPTZ), (&BATCH, Type::INT4)]).await?;
+    let rows = client
+        .query_typed(
+            JUDGE_DUE,
+            &[
+                (&until.now, Type::TIMESTAMPTZ),
+                (&BATCH, Type::INT4),
+                (&until.not_after, Type::TIMESTAMPTZ),
+                (&until.looked_at, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
     let mut judged = Judged::default();
     for row in rows {
         if let Some(monitors) = row.try_get::<_, Option<i32>>("judged")? {
+            if monitors < 0 {
+                return Ok(None);
+            }
             judged.monitors = monitors;
             judged.new_deliveries = new_deliveries(&row)?;
             judged.more = monitors == BATCH || judged.refilled > 0;
@@ -56,13 +80,23 @@ pub async fn judge_due(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Judged
                 Vec::new()
             }
         };
-        match give_slots(&client, monitor_id, row.try_get("schedule_version")?, &slots, now).await {
+        match give_slots(&client, monitor_id, row.try_get("schedule_version")?, &slots, until.now).await {
             Ok(()) => judged.refilled += 1,
             // What was judged is committed, and the caller has to hear of it.
             Err(e) => tracing::error!(%monitor_id, "no slots were given: {e}"),
         }
     }
-    Ok(judged)
+    Ok(Some(judged))
+}
+
+/// Now, by Postgres' clock.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn clock(pool: &Pool) -> Result<DateTime<Utc>, DatabaseError> {
+    let rows = pool.get().await?.query_typed("select clock_timestamp()", &[]).await?;
+    let row = rows.first().ok_or_else(|| DatabaseError::Data("a select without from gave no row".into()))?;
+    Ok(row.try_get(0)?)
 }
 
 /// A delivery that waits this long was not handed over, or got lost on the way.

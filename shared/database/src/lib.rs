@@ -8,6 +8,7 @@ pub mod migrations;
 pub mod schedules;
 pub mod settings;
 pub mod signals;
+pub mod spool;
 mod tls;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
@@ -30,6 +31,22 @@ impl std::fmt::Display for DatabaseError {
             Self::Pool(e) => write!(f, "no database connection: {}", explain(e)),
             Self::Statement(e) => write!(f, "the database: {}", explain(e)),
             Self::Data(what) => f.write_str(what),
+        }
+    }
+}
+
+impl DatabaseError {
+    /// Whether the database refused what it was given, as it would do again: values that no column takes.
+    /// Everything else (no connection, no answer, no room, a schema that is not there yet) may be over later.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Pool(_) => false,
+            Self::Data(_) => true,
+            Self::Statement(e) => e.code().is_some_and(|code| {
+                // "Data Exception" and "Integrity Constraint Violation"; appendix A of PostgreSQL's manual.
+                code.code().starts_with("22") || code.code().starts_with("23")
+            }),
         }
     }
 }

@@ -26,7 +26,13 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Versioned] = migrations!["V0001__tables", "V0002__rules", "V0003__new_deliveries"];
+const MIGRATIONS: &[Versioned] = migrations![
+    "V0001__tables",
+    "V0002__rules",
+    "V0003__new_deliveries",
+    "V0004__ping_path_tables",
+    "V0005__ping_path_rules"
+];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.
 const ADVISORY_LOCK: i64 = 0x6372_6f6e_6d6f_6e00;

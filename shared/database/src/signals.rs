@@ -1,9 +1,11 @@
 //! The way of a signal into the database.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
+use tokio::time::timeout;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -13,18 +15,55 @@ use crate::{DatabaseError, Pool};
 use domain::SignalKind;
 
 /// A signal as it was received. Its id is made before the database is tried, so that a repeat is known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceivedSignal {
-    pub ping_id: Uuid,
+    pub address: Address,
     pub signal_id: Uuid,
     /// The gateway's time, in whole microseconds.
     pub received_at: DateTime<Utc>,
+    /// As the URL says it; the monitor's keywords may decide otherwise.
     pub kind: SignalKind,
     pub rid: Option<Uuid>,
     pub exit_status: Option<i16>,
     pub source_address: Option<IpAddr>,
     pub user_agent: Option<String>,
+    /// What is kept of the body.
     pub body: Option<Vec<u8>>,
+    /// The body in which keywords are looked for, where that is more than what is kept.
+    pub searched: Option<Vec<u8>>,
+}
+
+/// How a ping names its monitor.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    PingId(Uuid),
+    Slug {
+        /// SHA-256 of the ping key.
+        key_hash: [u8; 32],
+        slug: String,
+        /// How to create the monitor when there is none: JSON, as `create_by_ping` in
+        /// `migrations/V0005__ping_path_rules.sql` reads it.
+        create: Option<String>,
+    },
+}
+
+/// Without what opens anything: whoever has a ping id can ping.
+impl std::fmt::Debug for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PingId(_) => f.write_str("PingId"),
+            Self::Slug { slug, .. } => write!(f, "Slug({slug})"),
+        }
+    }
+}
+
+/// What else decides about a signal.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Terms {
+    /// Pings of a monitor in a minute, fails not counted; `None`: no limit.
+    pub most_per_minute: Option<i32>,
+    /// It waited in the spool, and its client had an answer long ago.
+    pub from_spool: bool,
 }
 
 /// What became of a signal.
@@ -39,16 +78,25 @@ pub struct Applied {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Applied,
+    /// Applied, to a monitor that it created.
+    Created,
     /// This very signal was here before and changed nothing now.
     Repeated,
-    /// No monitor has this ping id.
+    /// No monitor has this address.
     UnknownMonitor,
+    /// Too many in a minute; nothing was recorded.
+    Limited {
+        /// After how many seconds the next one counts.
+        retry_after: i32,
+    },
 }
 
-/// See `migrations/V0002__rules.sql`. Relies on the unique index on `monitor.ping_id`.
-const APPLY_SIGNAL: &str = "select outcome, monitor_id, schedule_version, cron, timezone, slots_after, calm_before, next_slot, \
+/// See `migrations/V0005__ping_path_rules.sql`. Relies on the unique indexes on `monitor.ping_id`,
+/// `monitor (tenant, slug)` and `ping_key.key_hash`.
+const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_version, cron, timezone, \
+     slots_after, calm_before, next_slot, \
      current_setting('cronmon.new_deliveries', true) as new_deliveries \
-     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Reads the column `new_deliveries`; see `migrations/V0003__new_deliveries.sql`.
 pub(crate) fn new_deliveries(row: &Row) -> Result<Vec<Uuid>, tokio_postgres::Error> {
@@ -64,8 +112,41 @@ const MOST_CALLS: usize = 40;
 ///
 /// # Errors
 /// [`DatabaseError`] when it is not known to be applied. Applying the same signal again is safe.
-pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applied, DatabaseError> {
+pub async fn apply_signal(
+    pool: &Pool,
+    signal: &ReceivedSignal,
+    terms: Terms,
+) -> Result<Applied, DatabaseError> {
+    apply_by(&pool.get().await?, signal, terms).await
+}
+
+/// The same in a process that may have been frozen: its connection may have died meanwhile, which shows only
+/// when it is used. So a connection that broke or kept silent for `silence` is given up, and the signal sent
+/// once more by a new one; that costs a warm ping nothing.
+///
+/// # Errors
+/// As [`apply_signal`].
+pub async fn apply_signal_after_a_freeze(
+    pool: &Pool,
+    signal: &ReceivedSignal,
+    terms: Terms,
+    silence: Duration,
+) -> Result<Applied, DatabaseError> {
     let client = pool.get().await?;
+    match timeout(silence, apply_by(&client, signal, terms)).await {
+        Ok(Err(DatabaseError::Statement(e))) if e.is_closed() || client.is_closed() => {}
+        Ok(done) => return done,
+        Err(_) => {}
+    }
+    drop(Object::take(client));
+    apply_signal(pool, signal, terms).await
+}
+
+async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Result<Applied, DatabaseError> {
+    let (ping_id, key_hash, slug, create) = match &signal.address {
+        Address::PingId(ping_id) => (Some(ping_id), None, None, None),
+        Address::Slug { key_hash, slug, create } => (None, Some(&key_hash[..]), Some(slug), create.as_ref()),
+    };
     let mut new = Vec::new();
     let mut slots: Option<Vec<DateTime<Utc>>> = None;
     let mut schedule_version: Option<i32> = None;
@@ -75,7 +156,10 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applie
             .query_typed(
                 APPLY_SIGNAL,
                 &[
-                    (&signal.ping_id, Type::UUID),
+                    (&ping_id, Type::UUID),
+                    (&key_hash, Type::BYTEA),
+                    (&slug, Type::TEXT),
+                    (&create, Type::TEXT),
                     (&signal.signal_id, Type::UUID),
                     (&signal.received_at, Type::TIMESTAMPTZ),
                     (&signal.kind.name(), Type::TEXT),
@@ -84,6 +168,9 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applie
                     (&signal.source_address.map(|ip| ip.to_string()), Type::TEXT),
                     (&signal.user_agent, Type::TEXT),
                     (&signal.body, Type::BYTEA),
+                    (&signal.searched, Type::BYTEA),
+                    (&terms.most_per_minute, Type::INT4),
+                    (&terms.from_spool, Type::BOOL),
                     (&slots, Type::TIMESTAMPTZ_ARRAY),
                     (&schedule_version, Type::INT4),
                     (&calm_before, Type::BOOL),
@@ -94,8 +181,10 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applie
         new.extend(new_deliveries(row)?);
         let outcome = match row.try_get::<_, &str>("outcome")? {
             "applied" => Some(Outcome::Applied),
+            "created" => Some(Outcome::Created),
             "repeated" => Some(Outcome::Repeated),
             "unknown" => Some(Outcome::UnknownMonitor),
+            "limited" => Some(Outcome::Limited { retry_after: row.try_get("retry_after")? }),
             _ => None,
         };
         if let Some(outcome) = outcome {
@@ -105,8 +194,7 @@ pub async fn apply_signal(pool: &Pool, signal: &ReceivedSignal) -> Result<Applie
         let version: i32 = row.try_get("schedule_version")?;
         if let Some(after) = row.try_get::<_, Option<DateTime<Utc>>>("slots_after")? {
             let found = cron.slots_after(after);
-            give_slots(&client, row.try_get("monitor_id")?, version, &found, Some(signal.received_at))
-                .await?;
+            give_slots(client, row.try_get("monitor_id")?, version, &found, Some(signal.received_at)).await?;
         }
         // Those after the slot too, which may lie far ahead of a signal that is early.
         let mut found = cron.slots_after(signal.received_at);

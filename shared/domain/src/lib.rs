@@ -5,9 +5,12 @@
 //! that the stories in `tests/` hold it to.
 
 pub mod alert;
+pub mod key;
 pub mod rules;
 pub mod schedule;
 pub mod sentence;
+pub mod slug;
+pub mod tags;
 
 pub use alert::{Alert, AlertType, Cause, Fact};
 pub use rules::{AlertOn, Monitor, Rules, Signal, SignalKind, Status};

@@ -1,6 +1,7 @@
 //! What the functions that answer HTTP share, whatever host they run on.
 
 pub mod body;
+pub mod source;
 
 use std::net::IpAddr;
 use std::sync::Arc;

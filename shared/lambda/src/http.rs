@@ -5,6 +5,7 @@
 //! `docs/adr/0014-http-events.md`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -14,13 +15,14 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 use http_body_util::BodyExt as _;
+use http_common::source::TrustedProxies;
 use http_common::{Clock, NewDeliveries, ReceivedAt, SourceAddress};
 use lambda_runtime::{Error, LambdaEvent};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 
 use crate::queues::DeliveryQueue;
-use crate::run;
+use crate::{run, setting};
 
 /// How far the gateway's time may lie before ours: no request lives longer.
 const OLDEST: TimeDelta = TimeDelta::seconds(60);
@@ -89,12 +91,14 @@ pub struct Answer {
 /// the environment may be frozen.
 ///
 /// # Errors
-/// The runtime interface can't be reached.
+/// The runtime interface can't be reached, or the setting `TRUSTED_PROXIES` can't be used.
 pub async fn serve(router: Router, clock: Clock, deliveries: Option<DeliveryQueue>) -> Result<(), Error> {
+    let proxies: Arc<TrustedProxies> = Arc::new(setting("TRUSTED_PROXIES").unwrap_or_default().parse()?);
     run(move |event: LambdaEvent<Event>| {
         let (router, deliveries, now) = (router.clone(), deliveries.clone(), clock());
+        let proxies = proxies.clone();
         async move {
-            let request = match request_of(event.payload, now) {
+            let request = match request_of(event.payload, now, &proxies) {
                 Ok(request) => request,
                 Err(answer) => return Ok(answer),
             };
@@ -111,7 +115,7 @@ pub async fn serve(router: Router, clock: Clock, deliveries: Option<DeliveryQueu
     .await
 }
 
-fn request_of(event: Event, now: DateTime<Utc>) -> Result<Request<Body>, Answer> {
+fn request_of(event: Event, now: DateTime<Utc>, proxies: &TrustedProxies) -> Result<Request<Body>, Answer> {
     let Ok(method) = Method::from_bytes(event.request_context.http.method.as_bytes()) else {
         return Err(refused(StatusCode::BAD_REQUEST, "the method is not one"));
     };
@@ -136,8 +140,9 @@ fn request_of(event: Event, now: DateTime<Utc>) -> Result<Request<Body>, Answer>
     for cookie in &event.cookies {
         add_header(headers, "cookie", cookie);
     }
-    if let Ok(address) = event.request_context.http.source_ip.parse() {
-        request.extensions_mut().insert(SourceAddress(address));
+    if let Ok(peer) = event.request_context.http.source_ip.parse() {
+        let source = proxies.source(peer, request.headers());
+        request.extensions_mut().insert(SourceAddress(source));
     }
     // Local stand-ins for the gateway give seconds, or nothing.
     let received_at = DateTime::from_timestamp_millis(event.request_context.time_epoch)
@@ -223,7 +228,7 @@ mod tests {
     }
 
     fn request(event: serde_json::Value) -> Result<Request<Body>, Answer> {
-        request_of(serde_json::from_value(event).unwrap(), now())
+        request_of(serde_json::from_value(event).unwrap(), now(), &TrustedProxies::default())
     }
 
     fn event(path: &str, query: &str) -> serde_json::Value {

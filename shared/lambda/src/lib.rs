@@ -5,6 +5,8 @@ mod aws;
 mod database_login;
 pub mod http;
 pub mod queues;
+pub mod spool_queue;
+mod sqs;
 
 use std::time::Duration;
 
@@ -44,7 +46,19 @@ pub fn log_as_json() {
 /// # Errors
 /// The settings can't be used.
 pub async fn connect_database(size: usize) -> Result<Pool, String> {
-    let pool = connect(database_target()?, size, Recycling::Verified)?;
+    connect_database_with(size, Recycling::Verified).await
+}
+
+/// The same for a function that finds out by itself when a connection has died.
+///
+/// # Errors
+/// The settings can't be used.
+pub async fn connect_database_unverified(size: usize) -> Result<Pool, String> {
+    connect_database_with(size, Recycling::Fast).await
+}
+
+async fn connect_database_with(size: usize, recycling: Recycling) -> Result<Pool, String> {
+    let pool = connect(database_target()?, size, recycling)?;
     if let Err(e) = pool.get().await {
         tracing::error!(
             "no database connection at the start, the first request tries again: {}",

@@ -1,19 +1,18 @@
 //! SQS. A message is a hint that carries ids; the deliveries table stays the truth, so a message that is lost
 //! costs the time to the next tick and nothing else.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::{BehaviorVersion, Builder};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::aws::Aws;
 use crate::required;
+use crate::sqs::Sqs;
 
 /// Few enough that a message's deliveries are sent at once, and that several notify functions share a rush.
 const IDS_IN_A_MESSAGE: usize = 10;
@@ -39,8 +38,7 @@ pub struct Hint {
 #[derive(Clone)]
 pub struct DeliveryQueue {
     url: Arc<str>,
-    // Made when it is first needed: most environments never send.
-    client: Arc<OnceLock<Client>>,
+    sqs: Sqs,
 }
 
 impl DeliveryQueue {
@@ -49,7 +47,7 @@ impl DeliveryQueue {
     /// # Errors
     /// It is missing.
     pub fn from_env() -> Result<Self, String> {
-        Ok(Self { url: required("DELIVERY_QUEUE_URL")?.into(), client: Arc::default() })
+        Ok(Self { url: required("DELIVERY_QUEUE_URL")?.into(), sqs: Sqs::default() })
     }
 
     /// Hands deliveries to notify. Failing is only logged: the tick finds what is left.
@@ -75,7 +73,7 @@ impl DeliveryQueue {
         if messages.is_empty() {
             return;
         }
-        let client = match self.client() {
+        let client = match self.sqs.client() {
             Ok(client) => client,
             Err(why) => {
                 tracing::error!("deliveries are left to the next tick: {why}");
@@ -109,22 +107,6 @@ impl DeliveryQueue {
                 tracing::error!("deliveries are left to the next tick: {}", DisplayErrorContext(e));
             }
         }
-    }
-
-    fn client(&self) -> Result<&Client, String> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let aws = Aws::from_env("SQS")?;
-        let mut config = Builder::new()
-            .behavior_version(BehaviorVersion::latest())
-            .http_client(aws.http)
-            .credentials_provider(aws.credentials)
-            .region(aws.region)
-            .timeout_config(aws.timeouts)
-            .retry_config(aws.retries);
-        config.set_endpoint_url(aws.endpoint);
-        Ok(self.client.get_or_init(|| Client::from_conf(config.build())))
     }
 }
 

@@ -1,20 +1,32 @@
 //! What is kept of a ping's body.
 
+use bytes::Bytes;
+
 /// As clients know it from the `Ping-Body-Limit` header, in bytes.
 const KEPT: usize = 10_000;
 
 const MARK: &[u8] = b"\n[...]\n";
 
-/// The whole body up to the limit, else its head and its tail with a mark between: an error message
-/// stands at the end of the output.
-pub(super) fn head_and_tail(body: &[u8]) -> Vec<u8> {
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct KeptBody {
+    /// The whole body up to the limit, else its head and its tail with a mark between: an error message stands
+    /// at the end of the output. `None` when there is no body.
+    pub(super) kept: Option<Vec<u8>>,
+    /// All of it, for the monitor's keywords, when that is more.
+    pub(super) searched: Option<Vec<u8>>,
+}
+
+pub(super) fn keep(body: Bytes) -> KeptBody {
+    if body.is_empty() {
+        return KeptBody { kept: None, searched: None };
+    }
     if body.len() <= KEPT {
-        return body.to_vec();
+        return KeptBody { kept: Some(body.into()), searched: None };
     }
     let half = (KEPT - MARK.len()) / 2;
     let (head, _) = body.split_at(half);
     let (_, tail) = body.split_at(body.len() - half);
-    [head, MARK, tail].concat()
+    KeptBody { kept: Some([head, MARK, tail].concat()), searched: Some(body.into()) }
 }
 
 #[cfg(test)]
@@ -23,13 +35,17 @@ mod tests {
 
     #[test]
     fn a_short_body_is_kept_whole_and_a_long_one_keeps_both_ends() {
-        assert_eq!(head_and_tail(&[b'x'; KEPT]), [b'x'; KEPT]);
+        assert_eq!(keep(Bytes::new()), KeptBody { kept: None, searched: None });
+        let short = vec![b'x'; KEPT];
+        assert_eq!(keep(short.clone().into()), KeptBody { kept: Some(short), searched: None });
         let mut long = vec![b'x'; 1_000_000];
         long.extend_from_slice(b"Error: disk full");
-        let kept = head_and_tail(&long);
+        let body = keep(long.clone().into());
+        let kept = body.kept.unwrap();
         assert!(kept.len() <= KEPT);
         assert!(kept.ends_with(b"Error: disk full"));
         assert!(kept.starts_with(b"xxxx"));
         assert!(kept.windows(MARK.len()).any(|w| w == MARK));
+        assert_eq!(body.searched, Some(long));
     }
 }

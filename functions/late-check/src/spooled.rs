@@ -1,0 +1,129 @@
+//! What waited in the spool is applied, and until that is done nothing is judged that it might explain.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use database::due::Until;
+use database::spool::{Replayed, Waiting, replay};
+use database::{DatabaseError, Pool};
+use futures_util::{StreamExt as _, stream};
+use uuid::Uuid;
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct BatchReplayed<Handle> {
+    /// Applied or parked: the spool may forget them.
+    pub done: Vec<Handle>,
+    pub new_deliveries: Vec<Uuid>,
+    /// Why the others have to wait longer.
+    pub failed: Option<DatabaseError>,
+}
+
+/// Applies a batch, `at_once` groups side by side. One that can't be applied is parked and holds nobody up; one
+/// that the database can't deal with now holds up its group.
+pub async fn replay_batch<Handle>(
+    pool: &Pool,
+    batch: Vec<Waiting<Handle>>,
+    now: Option<DateTime<Utc>>,
+    at_once: usize,
+) -> BatchReplayed<Handle> {
+    let mut groups: HashMap<String, Vec<(Handle, String)>> = HashMap::new();
+    for waiting in batch {
+        groups.entry(waiting.group).or_default().push((waiting.handle, waiting.text));
+    }
+    let replays = groups.into_values().map(async |group| {
+        let mut total = BatchReplayed { done: Vec::new(), new_deliveries: Vec::new(), failed: None };
+        for (handle, text) in group {
+            match replay(pool, &text, now).await {
+                Ok(Replayed::Applied(deliveries)) => total.new_deliveries.extend(deliveries),
+                Ok(Replayed::Parked) => {}
+                Err(e) => {
+                    total.failed = Some(e);
+                    break;
+                }
+            }
+            total.done.push(handle);
+        }
+        total
+    });
+    let replays: Vec<_> = replays.collect();
+    let mut all = BatchReplayed { done: Vec::new(), new_deliveries: Vec::new(), failed: None };
+    let mut replayed = stream::iter(replays).buffer_unordered(at_once);
+    while let Some(group) = replayed.next().await {
+        all.done.extend(group.done);
+        all.new_deliveries.extend(group.new_deliveries);
+        all.failed = all.failed.or(group.failed);
+    }
+    all
+}
+
+/// How long a ping may be on its way from the gateway into the database or the spool, when something is wrong.
+const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(10);
+
+/// What a tick saw of a spool that others fill.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    /// When it was looked into, by Postgres' clock.
+    pub looked_at: DateTime<Utc>,
+    /// Whether anything was in it.
+    pub had_some: bool,
+    /// When it was last empty: `looked_at` if it is so now.
+    pub empty_at: DateTime<Utc>,
+}
+
+/// Up to when may be judged. Whatever was received before has been applied then; but when the spool never gets
+/// empty, lateness is not put off for longer than `hold`.
+#[must_use]
+pub fn until(seen: Seen, hold: Duration) -> Until {
+    let hold = TimeDelta::from_std(hold).unwrap_or(TimeDelta::MAX);
+    let not_after = if seen.looked_at - seen.empty_at > hold {
+        seen.looked_at
+    } else if seen.had_some {
+        seen.empty_at - ON_ITS_WAY
+    } else {
+        seen.empty_at
+    };
+    Until { now: None, not_after: Some(not_after), looked_at: Some(seen.looked_at) }
+}
+
+/// The setting `SPOOL_HOLD_SECONDS`: how long lateness may wait for the spool, 900 when it is not given.
+///
+/// # Errors
+/// It is not a number of seconds up to a day.
+pub fn hold(given: Option<&str>) -> Result<Duration, String> {
+    let Some(text) = given else { return Ok(Duration::from_secs(900)) };
+    match text.trim().parse() {
+        Ok(seconds @ 0..=86_400) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("SPOOL_HOLD_SECONDS must be a number from 0 to 86400, not '{text}'")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_judged_that_a_spooled_ping_might_explain_for_as_long_as_the_hold() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap();
+        let judged_up_to = |looked_at, had_some, empty_at| {
+            let seen = Seen { looked_at: at(looked_at), had_some, empty_at: at(empty_at) };
+            (until(seen, Duration::from_secs(900)).not_after.unwrap() - at(0)).num_seconds()
+        };
+        assert_eq!(judged_up_to(0, false, 0), 0);
+        // Emptied just now: who put that in may be putting in more.
+        assert_eq!(judged_up_to(0, true, 0), -10);
+        assert_eq!(judged_up_to(900, true, 0), -10);
+        assert_eq!(judged_up_to(901, true, 0), 901);
+    }
+
+    #[test]
+    fn a_wrong_hold_says_what_it_should_be() {
+        assert_eq!(hold(None), Ok(Duration::from_secs(900)));
+        assert_eq!(hold(Some("5")), Ok(Duration::from_secs(5)));
+        assert_eq!(
+            hold(Some("15m")),
+            Err("SPOOL_HOLD_SECONDS must be a number from 0 to 86400, not '15m'".to_owned())
+        );
+    }
+}

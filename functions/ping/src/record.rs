@@ -1,0 +1,93 @@
+//! A signal is recorded: by the database, or while that is away by the spool. Whoever sent it hears yes only
+//! when one of them has it.
+
+use std::time::{Duration, Instant};
+
+use database::signals::{Applied, ReceivedSignal, Terms, apply_signal, apply_signal_after_a_freeze};
+use tokio::time::timeout;
+
+use crate::App;
+
+/// How long the database may take. Clients commonly wait 10 s, and the spool needs some of that.
+const TIME_LIMIT: Duration = Duration::from_millis(3_500);
+
+/// After so much silence a connection that may have died in a freeze is taken for dead.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// Why the database has not got a signal.
+enum Failure {
+    /// It does not take this one.
+    Refused,
+    /// It can't take any, or its answer did not come: the signal may be there or not.
+    Away,
+}
+
+pub(crate) enum Recorded {
+    Applied(Applied),
+    /// It will be applied, at its own time.
+    Spooled,
+    /// The database does not take what it says.
+    Refused,
+    /// Nobody has it.
+    Lost,
+}
+
+pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
+    let Some(spool) = &app.spool else {
+        return match try_database(app, signal).await {
+            Ok(applied) => Recorded::Applied(applied),
+            Err(Failure::Refused) => Recorded::Refused,
+            Err(Failure::Away) => Recorded::Lost,
+        };
+    };
+    let tries = !spool.holds(&signal.address) && app.breaker.lets_through(Instant::now());
+    if tries {
+        match try_database(app, signal).await {
+            Ok(applied) => {
+                if app.breaker.went_well() {
+                    tracing::info!("the database takes pings again");
+                }
+                return Recorded::Applied(applied);
+            }
+            Err(Failure::Refused) => return Recorded::Refused,
+            Err(Failure::Away) => app.breaker.failed(Instant::now()),
+        }
+    }
+    match spool.put(signal).await {
+        Ok(()) => Recorded::Spooled,
+        Err(why) => {
+            tracing::error!("a ping could not be spooled: {why}");
+            // Not tried yet: better out of its order than not at all.
+            if !tries && let Ok(applied) = try_database(app, signal).await {
+                return Recorded::Applied(applied);
+            }
+            Recorded::Lost
+        }
+    }
+}
+
+async fn try_database(app: &App, signal: &ReceivedSignal) -> Result<Applied, Failure> {
+    let terms = Terms { most_per_minute: app.most_per_minute, from_spool: false };
+    let applied = async {
+        if app.may_freeze {
+            apply_signal_after_a_freeze(&app.pool, signal, terms, SILENCE).await
+        } else {
+            apply_signal(&app.pool, signal, terms).await
+        }
+    };
+    match timeout(TIME_LIMIT, applied).await {
+        Ok(Ok(applied)) => Ok(applied),
+        Ok(Err(e)) if e.is_refusal() => {
+            tracing::error!("the database refuses a ping: {e}");
+            Err(Failure::Refused)
+        }
+        Ok(Err(e)) => {
+            tracing::error!("the database did not take a ping: {e}");
+            Err(Failure::Away)
+        }
+        Err(_) => {
+            tracing::error!("the database did not take a ping: it did not answer in time");
+            Err(Failure::Away)
+        }
+    }
+}

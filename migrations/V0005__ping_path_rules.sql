@@ -1,0 +1,560 @@
+-- The rules of the ping path: pings by key and slug, creation by a ping, keyword rules, the limit of pings a
+-- minute, signals that were spooled, and history that ends. What is replaced here stays beside it (apply_signal
+-- and judge_due with fewer parameters) until no version calls it any more.
+
+create or replace procedure save_state(m monitor)
+language plpgsql as $$
+declare
+    v_job_due timestamptz;
+begin
+    if m.open_jobs > 0 then
+        select min(due_at) into v_job_due from job
+        where monitor_id = m.monitor_id and end_time is null and overran_at is null;
+    end if;
+    update monitor set
+        revision = m.revision + 1,
+        status = m.status,
+        armed = m.armed,
+        announces_starts = m.announces_starts,
+        next_slot = m.next_slot,
+        slots_after = m.slots_after,
+        refill_at = m.refill_at,
+        bad_results = m.bad_results,
+        good_results = m.good_results,
+        open_jobs = m.open_jobs,
+        incident_id = m.incident_id,
+        incident_began_at = m.incident_began_at,
+        incident_cause = m.incident_cause,
+        last_signal_at = m.last_signal_at,
+        last_success_at = m.last_success_at,
+        counted_from = m.counted_from,
+        counted_pings = m.counted_pings,
+        due_at = least(slot_deadline(m), v_job_due, m.refill_at)
+    where monitor_id = m.monitor_id;
+end
+$$;
+
+-- Creates the monitor of a slug that was pinged before there was one, unless somebody else was first. Every alert
+-- config of the tenant is attached. p_create holds grace_duration, tags, and every or cron, timezone and slots.
+create function create_by_ping(p_tenant text, p_slug text, p_create jsonb, p_now timestamptz) returns boolean
+language plpgsql as $$
+declare
+    v_monitor_id uuid;
+begin
+    insert into monitor (
+        monitor_id, tenant, name, slug, ping_id, created_at,
+        schedule_kind, every_seconds, cron, timezone, expected_duration, grace_duration, alert_on,
+        resume_on_ping, tags
+    ) values (
+        gen_random_uuid(), p_tenant, p_slug, p_slug, gen_random_uuid(), p_now,
+        case when p_create ? 'cron' then 'cron' else 'every' end,
+        (p_create ->> 'every')::integer, p_create ->> 'cron', p_create ->> 'timezone',
+        0, (p_create ->> 'grace_duration')::integer, 'first',
+        true, array(select jsonb_array_elements_text(p_create -> 'tags'))
+    )
+    on conflict (tenant, slug) do nothing
+    returning monitor_id into v_monitor_id;
+    if v_monitor_id is null then
+        return false;
+    end if;
+    if p_create ? 'cron' then
+        insert into slots_to_come (monitor_id, slots)
+        select v_monitor_id, array(select slot::timestamptz from jsonb_array_elements_text(p_create -> 'slots') slot);
+    end if;
+    insert into monitor_alert_config (monitor_id, alert_config_id)
+    select v_monitor_id, alert_config_id from alert_config where tenant = p_tenant
+    order by created_at, alert_config_id
+    -- One that is being deleted is not waited for.
+    for key share skip locked;
+    return true;
+end
+$$;
+
+-- What a ping's body says by the monitor's keywords: fail before success before start; without a hit, what its
+-- URL said. Bytes are compared, so that a body need not be text.
+create function kind_by_keywords(m monitor, p_kind text, p_body bytea) returns text
+language sql immutable as $$
+    select case
+        when exists (select from unnest(m.fail_keywords) k where position(convert_to(k, 'UTF8') in p_body) > 0) then 'fail'
+        when exists (select from unnest(m.success_keywords) k where position(convert_to(k, 'UTF8') in p_body) > 0) then 'success'
+        when exists (select from unnest(m.start_keywords) k where position(convert_to(k, 'UTF8') in p_body) > 0) then 'start'
+        else p_kind
+    end
+$$;
+
+-- A signal came in time and is here only now, after its deadline was judged: if the lateness is all there is of
+-- its incident, and nobody was told, it is taken back. p_next: whether the signal is the monitor's newest, and so
+-- still has to answer the slot.
+create function withdraw_lateness(m monitor, p_received_at timestamptz, p_kind text, p_rid uuid, p_newest boolean)
+returns monitor
+language plpgsql as $$
+declare
+    v_alerts alert[];
+    v_alert alert;
+begin
+    v_alerts := array(select a from alert a where a.incident_id = m.incident_id limit 2);
+    if cardinality(v_alerts) <> 1 then
+        return m;
+    end if;
+    v_alert := v_alerts[1];
+    if v_alert.at < p_received_at then
+        return m;
+    elsif v_alert.cause = 'missed' then
+        if m.schedule_kind = 'every' and (
+            m.announces_starts <> (p_kind = 'start')
+            or p_received_at <= v_alert.slot - make_interval(secs => m.every_seconds)
+        ) or m.schedule_kind <> 'every' and p_received_at < v_alert.slot - coalesce(
+            make_interval(secs => m.early_duration),
+            least(interval '60 seconds', (m.next_slot - v_alert.slot) / 10)
+        ) then
+            return m; -- It does not answer that slot.
+        end if;
+    elsif p_kind = 'start' or not exists (
+        select from job
+        where job_id = v_alert.job_id and end_time is null
+          and (rid is not distinct from p_rid or p_rid is null and m.open_jobs = 1)
+    ) then
+        return m; -- It does not end that run.
+    end if;
+    -- Whoever is about to send it has claimed it; the others wait here or find it gone.
+    perform from delivery where alert_id = v_alert.alert_id for update;
+    if exists (select from delivery where alert_id = v_alert.alert_id and attempts > 0) then
+        return m;
+    end if;
+    delete from alert where alert_id = v_alert.alert_id;
+    if v_alert.cause = 'overran' then
+        update job set overran_at = null where job_id = v_alert.job_id;
+    elsif p_newest then
+        m.next_slot := v_alert.slot;
+    end if;
+    m.status := case when m.last_success_at is null then 'new' else 'up' end;
+    m.bad_results := greatest(m.bad_results - 1, 0);
+    m.incident_id := null;
+    m.incident_began_at := null;
+    m.incident_cause := null;
+    return m;
+end
+$$;
+
+-- A spooled signal that is older than the monitor's last one: it goes into the history at its time, may end the
+-- run of its run id, and may take back a lateness that nobody was told. It opens no job, moves neither slot nor
+-- status back, and makes no alert.
+create function apply_older_signal(
+    m monitor, p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid,
+    p_exit_status smallint, p_source_address text, p_user_agent text, p_body bytea
+) returns text
+language plpgsql as $$
+declare
+    v_job_id uuid;
+begin
+    if p_rid is not null and p_kind in ('success', 'fail') and m.open_jobs > 0 then
+        select job_id into v_job_id from job
+        where monitor_id = m.monitor_id and end_time is null and rid = p_rid and start_time <= p_received_at
+        order by start_time desc, job_id desc limit 1;
+    end if;
+    insert into signal (
+        monitor_id, signal_id, received_at, kind, rid, exit_status, job_id, source_address, user_agent, body
+    ) values (
+        m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status, v_job_id,
+        p_source_address, p_user_agent, p_body
+    )
+    on conflict (monitor_id, signal_id) do nothing;
+    if not found then
+        return 'repeated';
+    end if;
+    if p_kind = 'log' then
+        return 'applied';
+    end if;
+    if m.status = 'late' and m.incident_began_at >= p_received_at then
+        m := withdraw_lateness(m, p_received_at, p_kind, p_rid, false);
+    end if;
+    if v_job_id is not null then
+        update job set end_time = p_received_at, succeeded = p_kind = 'success', exit_status = p_exit_status,
+            ended_by = p_signal_id
+        where job_id = v_job_id;
+        m.open_jobs := m.open_jobs - 1;
+    end if;
+    if p_kind = 'success' then
+        m.last_success_at := greatest(m.last_success_at, p_received_at);
+    end if;
+    call save_state(m);
+    return 'applied';
+end
+$$;
+
+-- Applies a signal: the whole of a ping, in one round trip. The monitor is that of p_ping_id, or that of p_slug
+-- in the tenant whose ping key hashes to p_key_hash; there p_create, when given, says how to create it.
+-- p_searched is where keywords are looked for, when that is more than the body that is kept. p_most_per_minute:
+-- null is no limit. p_from_spool: the client had its answer long ago.
+--
+-- outcome: 'applied'; 'created': applied, to a new monitor; 'repeated': this signal was here before; 'unknown':
+-- there is no such monitor; 'limited': nothing was recorded, again after retry_after seconds; 'needs_slots':
+-- nothing was applied but what fell due before it; call again with the slots after p_received_at of that schedule
+-- version, and with the answer's calm_before (slots_after: give it those first, with give_slots).
+create function apply_signal(
+    p_ping_id uuid, p_key_hash bytea, p_slug text, p_create text,
+    p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid, p_exit_status smallint,
+    p_source_address text, p_user_agent text, p_body bytea, p_searched bytea,
+    p_most_per_minute integer, p_from_spool boolean,
+    p_slots timestamptz[], p_schedule_version integer, p_calm_before boolean,
+    out outcome text, out retry_after integer, out monitor_id uuid, out schedule_version integer, out cron text,
+    out timezone text, out slots_after timestamptz, out calm_before boolean, out next_slot timestamptz
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    m monitor;
+    v_tenant text;
+    v_created boolean := false;
+    v_at timestamptz;
+    v_calm_before boolean;
+    v_fallen monitor; -- where the monitor stands once everything due before this signal has fallen due
+    v_slots timestamptz[];
+    v_slot timestamptz;
+    v_following timestamptz;
+    v_first_after timestamptz;
+    v_has_answered boolean;
+    v_was_armed boolean;
+    v_answers boolean;
+    v_job job;
+    v_job_id uuid;
+    v_abandoned integer;
+begin
+    if p_ping_id is not null then
+        select * into m from monitor where ping_id = p_ping_id for update;
+    else
+        select tenant into v_tenant from ping_key where key_hash = p_key_hash;
+        select * into m from monitor where tenant = v_tenant and slug = p_slug for update;
+        if not found and v_tenant is not null and p_create is not null then
+            v_created := create_by_ping(v_tenant, p_slug, p_create::jsonb, p_received_at);
+            select * into m from monitor where tenant = v_tenant and slug = p_slug for update;
+        end if;
+    end if;
+    if m.monitor_id is null then
+        outcome := 'unknown';
+        return;
+    end if;
+    monitor_id := m.monitor_id;
+
+    if p_body is not null and p_kind <> 'log'
+        and (m.fail_keywords is not null or m.success_keywords is not null or m.start_keywords is not null) then
+        p_kind := kind_by_keywords(m, p_kind, coalesce(p_searched, p_body));
+    end if;
+
+    if p_from_spool then
+        if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+            outcome := 'repeated';
+            return;
+        elsif p_received_at < m.last_signal_at then
+            outcome := apply_older_signal(m, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status,
+                                          p_source_address, p_user_agent, p_body);
+            return;
+        end if;
+    end if;
+
+    -- Signals apply in the order of the lock; time never runs backwards for a monitor.
+    v_at := greatest(p_received_at, m.last_signal_at);
+    if m.status = 'late' and m.incident_began_at >= v_at and p_kind <> 'log' then
+        m := withdraw_lateness(m, v_at, p_kind, p_rid, true);
+    end if;
+    v_calm_before := coalesce(p_calm_before, m.incident_id is null);
+    if m.due_at < v_at then
+        m := fall_due(m, v_at);
+        v_fallen := m;
+    end if;
+
+    if p_most_per_minute is not null and p_kind <> 'fail' then
+        if m.counted_from is null or v_at >= m.counted_from + interval '1 minute' then
+            m.counted_from := v_at;
+            m.counted_pings := 0;
+        end if;
+        if m.counted_pings >= p_most_per_minute then
+            if v_fallen.monitor_id is not null then
+                call save_state(v_fallen);
+            end if;
+            if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+                outcome := 'repeated';
+            else
+                outcome := 'limited';
+                retry_after := ceil(extract(epoch from m.counted_from + interval '1 minute' - v_at));
+            end if;
+            return;
+        end if;
+        m.counted_pings := m.counted_pings + 1;
+    end if;
+
+    if p_kind = 'log' then
+        insert into signal (monitor_id, signal_id, received_at, kind, rid, source_address, user_agent, body)
+        values (m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_source_address, p_user_agent, p_body)
+        on conflict (monitor_id, signal_id) do nothing;
+        outcome := case when not found then 'repeated' when v_created then 'created' else 'applied' end;
+        if v_fallen.monitor_id is not null then
+            call save_state(m);
+        elsif p_most_per_minute is not null then
+            update monitor set counted_from = m.counted_from, counted_pings = m.counted_pings
+            where monitor_id = m.monitor_id;
+        end if;
+        return;
+    end if;
+
+    -- The open job that it ends; of a start, the same run announced before.
+    if m.open_jobs > 0 then
+        if p_rid is not null then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid = p_rid
+            order by start_time desc, job_id desc limit 1;
+        elsif p_kind <> 'start' then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid is null
+            order by start_time desc, job_id desc limit 1;
+            if not found and m.open_jobs = 1 then
+                select * into v_job from job where monitor_id = m.monitor_id and end_time is null;
+            end if;
+        end if;
+    end if;
+
+    -- Which slot is expected once this signal has answered.
+    v_slot := m.next_slot;
+    -- The end of a run whose start answered a slot must not answer the one after it before its time.
+    v_has_answered := p_kind <> 'start' and coalesce(v_job.answered, false);
+    if m.schedule_kind = 'cron' then
+        if p_schedule_version is distinct from m.schedule_version then
+            p_slots := null;
+        end if;
+        if not m.armed or v_slot is null or v_at >= v_slot - make_interval(secs => coalesce(m.early_duration, 60)) then
+            select slots || p_slots into v_slots from slots_to_come s where s.monitor_id = m.monitor_id;
+            if v_slot is null then
+                select min(slot) into v_slot from unnest(v_slots) slot where slot > v_at;
+            end if;
+            select min(slot) filter (where slot > v_slot), min(slot) filter (where slot > greatest(v_slot, v_at))
+            into v_following, v_first_after
+            from unnest(v_slots) slot;
+            if m.slots_after is not null or p_slots is null and (v_following is null or v_first_after is null) then
+                if v_fallen.monitor_id is not null then
+                    call save_state(v_fallen);
+                end if;
+                outcome := 'needs_slots';
+                schedule_version := m.schedule_version;
+                cron := m.cron;
+                timezone := m.timezone;
+                slots_after := m.slots_after;
+                calm_before := v_calm_before;
+                next_slot := v_slot;
+                return;
+            end if;
+            if v_at >= v_slot or not v_has_answered and
+                v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
+                                          least(interval '60 seconds', (v_following - v_slot) / 10)) then
+                v_slot := coalesce(v_first_after, v_slot);
+            end if;
+            v_slots := case when p_slots is not null or not m.armed then coalesce(p_slots, v_slots) end;
+        end if;
+    end if;
+
+    v_job_id := coalesce(v_job.job_id, p_signal_id);
+
+    insert into signal (
+        monitor_id, signal_id, received_at, kind, rid, exit_status, job_id, source_address, user_agent, body
+    ) values (
+        m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status, v_job_id,
+        p_source_address, p_user_agent, p_body
+    )
+    on conflict (monitor_id, signal_id) do nothing;
+    if not found then
+        -- It was here before; but time has passed all the same.
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
+        end if;
+        outcome := 'repeated';
+        return;
+    end if;
+
+    v_was_armed := m.armed;
+    m.armed := true;
+    if v_slots is not null then
+        m := refill_slots(m, v_slots, v_at);
+    end if;
+    m.announces_starts := p_kind = 'start' or m.announces_starts and v_job.job_id is not null;
+    if m.schedule_kind = 'every' and m.announces_starts = (p_kind = 'start') then
+        -- Counted from the last start if starts are announced, else from the last end.
+        v_slot := greatest(v_slot, v_at + make_interval(secs => m.every_seconds));
+    end if;
+    v_answers := not v_was_armed or v_slot is distinct from m.next_slot;
+    m.next_slot := v_slot;
+    m.last_signal_at := v_at;
+
+    if p_kind = 'start' then
+        if v_job.job_id is not null then
+            update job set due_at = job_deadline(m, v_at), answered = answered or v_answers
+            where job_id = v_job.job_id;
+        else
+            insert into job (job_id, monitor_id, rid, announced, answered, start_time, due_at)
+            values (v_job_id, m.monitor_id, p_rid, true, v_answers, v_at, job_deadline(m, v_at));
+            m.open_jobs := m.open_jobs + 1;
+            if m.open_jobs > 1000 then
+                -- So many never ended: the oldest is abandoned, or one monitor's deadlines could take all of a tick.
+                update job set end_time = v_at where job_id = (
+                    select job_id from job where monitor_id = m.monitor_id and end_time is null
+                    order by start_time, job_id limit 1);
+                m.open_jobs := m.open_jobs - 1;
+            end if;
+        end if;
+    else
+        if v_job.job_id is not null then
+            update job set end_time = v_at, succeeded = p_kind = 'success', exit_status = p_exit_status,
+                ended_by = p_signal_id
+            where job_id = v_job.job_id;
+            m.open_jobs := m.open_jobs - 1;
+            if v_job.rid is null and m.open_jobs > 0 then
+                -- Older jobs without a run id will never be told apart: abandoned, without alert.
+                update job set end_time = v_at
+                where monitor_id = m.monitor_id and end_time is null and rid is null;
+                get diagnostics v_abandoned = row_count;
+                m.open_jobs := m.open_jobs - v_abandoned;
+            end if;
+        else
+            insert into job (
+                job_id, monitor_id, rid, announced, answered, start_time, end_time, succeeded, exit_status, ended_by
+            ) values (
+                v_job_id, m.monitor_id, p_rid, false, v_answers, v_at, v_at, p_kind = 'success', p_exit_status,
+                p_signal_id
+            );
+        end if;
+
+        if p_kind = 'fail' then
+            m := bad_result(m, 'failed', v_job_id::text, v_at, v_at, true,
+                            null, v_job_id, v_job.start_time, p_exit_status);
+        else
+            m.bad_results := 0;
+            m.good_results := m.good_results + 1;
+            if m.incident_id is null then
+                m.status := 'up';
+            elsif m.good_results >= m.recovery_threshold then
+                if v_calm_before and p_calm_before is not null then
+                    -- The call before this one was committed: somebody may have heard of the incident.
+                    perform from delivery d join alert a using (alert_id)
+                    where a.incident_id = m.incident_id for update of d;
+                    v_calm_before := not exists (
+                        select from delivery d join alert a using (alert_id)
+                        where a.incident_id = m.incident_id and d.attempts > 0);
+                end if;
+                if v_calm_before then
+                    -- Begun and ended within this signal: the late alerts say both.
+                    update alert set succeeded_at = v_at where incident_id = m.incident_id;
+                else
+                    call make_alert(m, 'recovered', m.incident_cause, m.incident_id::text, v_at, v_at,
+                                    null, v_job_id, null, null, m.incident_began_at);
+                end if;
+                m.status := 'up';
+                m.incident_id := null;
+                m.incident_began_at := null;
+                m.incident_cause := null;
+            end if;
+            m.last_success_at := v_at;
+        end if;
+    end if;
+
+    call save_state(m);
+    outcome := case when v_created then 'created' else 'applied' end;
+end
+$$;
+
+-- A tick: judges what is due, the longest due first, at most p_limit monitors, and leaves out those that
+-- somebody holds. Answers with the number judged, and those of them that need more slots.
+-- p_not_after: when the spool was known to be empty, by Postgres' clock; nothing that falls due after it is
+-- judged. If more than two seconds passed since, something was slow, and pings may have been put into the spool
+-- meanwhile: then nothing is judged, and the number is -1.
+-- Relies on the index monitor_due.
+create function judge_due(p_now timestamptz, p_limit integer, p_not_after timestamptz, p_looked_at timestamptz)
+returns table (
+    monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz, judged integer
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    m monitor;
+    v_began timestamptz := clock_timestamp();
+    v_now timestamptz := least(coalesce(p_now, v_began), p_not_after);
+    v_judged integer := 0;
+begin
+    if v_began - p_looked_at > interval '2 seconds' then
+        return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, -1;
+        return;
+    end if;
+    for m in
+        select * from monitor where due_at < v_now order by due_at limit p_limit for update skip locked
+    loop
+        m := fall_due(m, v_now);
+        call save_state(m);
+        v_judged := v_judged + 1;
+        if m.refill_at < v_now then
+            return query select m.monitor_id, m.schedule_version, m.cron, m.timezone,
+                coalesce(m.slots_after, m.next_slot - interval '1 microsecond', v_now), null::integer;
+        end if;
+        -- Before the statement's time is up and all of the batch was for nothing: the next one goes on.
+        exit when clock_timestamp() - v_began > interval '2 seconds';
+    end loop;
+    return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, v_judged;
+end
+$$;
+
+-- Goes on with the walk over all monitors that deletes old history: pings and ended jobs that are older than the
+-- tenant keeps them, or more than it keeps of one monitor. At most p_monitors are looked at and some p_most rows
+-- deleted, so that it is over soon; it waits for nobody, and of two at once one does nothing. Answers with both
+-- numbers, and whether the walk came to its end (the next call begins anew).
+-- Relies on the primary key of monitor and the indexes signal_newest_first and job_newest_first.
+create function prune_history(
+    p_now timestamptz, p_monitors integer, p_most integer,
+    out monitors integer, out deleted integer, out at_end boolean
+)
+language plpgsql as $$
+declare
+    v_walk history_walk;
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_monitor record;
+    v_cutoff timestamptz;
+    v_rows integer;
+begin
+    monitors := 0;
+    deleted := 0;
+    at_end := false;
+    select * into v_walk from history_walk for update skip locked;
+    if not found then
+        return;
+    end if;
+    for v_monitor in
+        select m.monitor_id, coalesce(r.most_pings, 5000) as most_pings,
+               v_now - make_interval(secs => coalesce(r.history_duration, 7776000)) as too_old
+        from monitor m left join retention r using (tenant)
+        where m.monitor_id > v_walk.done_up_to
+        order by m.monitor_id limit p_monitors
+    loop
+        v_cutoff := greatest(v_monitor.too_old, (
+            select received_at from signal where monitor_id = v_monitor.monitor_id
+            order by received_at desc offset v_monitor.most_pings limit 1));
+        delete from signal where ctid = any (array(
+            select ctid from signal
+            where monitor_id = v_monitor.monitor_id and received_at <= v_cutoff
+            order by received_at limit p_most - deleted for update skip locked));
+        get diagnostics v_rows = row_count;
+        deleted := deleted + v_rows;
+
+        v_cutoff := greatest(v_monitor.too_old, (
+            select start_time from job where monitor_id = v_monitor.monitor_id
+            order by start_time desc offset v_monitor.most_pings limit 1));
+        delete from job where ctid = any (array(
+            select ctid from job
+            where monitor_id = v_monitor.monitor_id and start_time <= v_cutoff and end_time is not null
+            order by start_time limit p_most - deleted for update skip locked));
+        get diagnostics v_rows = row_count;
+        deleted := deleted + v_rows;
+        -- There may be more of this one: the next call takes it up again.
+        exit when deleted >= p_most;
+        monitors := monitors + 1;
+        v_walk.done_up_to := v_monitor.monitor_id;
+    end loop;
+    at_end := monitors < p_monitors and deleted < p_most;
+    update history_walk set done_up_to = case when at_end
+        then '00000000-0000-0000-0000-000000000000' else v_walk.done_up_to end;
+end
+$$;

@@ -1,0 +1,140 @@
+//! The spool on Lambda: a FIFO queue, in groups by what the ping names. A message is a signal that nothing
+//! else has; it goes when it was applied or parked, and not before.
+
+use std::sync::Arc;
+
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName};
+use database::signals::{Address, ReceivedSignal};
+use database::spool::{Spool, Waiting, group, to_text};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::required;
+use crate::sqs::Sqs;
+
+/// What SQS gives and takes in one call.
+const MESSAGES_IN_A_CALL: i32 = 10;
+
+/// How long a message that was received and not forgotten stays away, in seconds: longer than a batch can take.
+const COMES_AGAIN: i32 = 45;
+
+#[derive(Clone)]
+pub struct SpoolQueue {
+    url: Arc<str>,
+    sqs: Sqs,
+}
+
+/// What a message that was received is forgotten by.
+pub type Receipt = String;
+
+impl SpoolQueue {
+    /// The setting `SPOOL_QUEUE_URL`.
+    ///
+    /// # Errors
+    /// It is missing.
+    pub fn from_env() -> Result<Self, String> {
+        Ok(Self { url: required("SPOOL_QUEUE_URL")?.into(), sqs: Sqs::default() })
+    }
+
+    async fn send(&self, signal: &ReceivedSignal) -> Result<(), String> {
+        self.sqs
+            .client()?
+            .send_message()
+            .queue_url(&*self.url)
+            .message_body(to_text(signal)?)
+            .message_group_id(group(&signal.address))
+            // SQS drops what is sent again, as its client does when an answer gets lost.
+            .message_deduplication_id(signal.signal_id.to_string())
+            .send()
+            .await
+            .map_err(|e| DisplayErrorContext(e).to_string())?;
+        Ok(())
+    }
+
+    /// Some of what waits, none when there is nothing. `thorough` waits a second for it: without that SQS asks only
+    /// some of its servers.
+    ///
+    /// # Errors
+    /// The queue can't be read.
+    pub async fn receive(&self, thorough: bool) -> Result<Vec<Waiting<Receipt>>, String> {
+        let received = self
+            .sqs
+            .client()?
+            .receive_message()
+            .queue_url(&*self.url)
+            .max_number_of_messages(MESSAGES_IN_A_CALL)
+            .visibility_timeout(COMES_AGAIN)
+            .wait_time_seconds(thorough.into())
+            .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .send()
+            .await
+            .map_err(|e| DisplayErrorContext(e).to_string())?;
+        let waiting = received.messages.unwrap_or_default().into_iter().filter_map(|message| {
+            Some(Waiting {
+                handle: message.receipt_handle?,
+                group: message
+                    .attributes?
+                    .remove(&MessageSystemAttributeName::MessageGroupId)
+                    .unwrap_or_default(),
+                text: message.body.unwrap_or_default(),
+            })
+        });
+        Ok(waiting.collect())
+    }
+
+    /// About how many messages there are, those with another receiver among them.
+    ///
+    /// # Errors
+    /// The queue can't be read.
+    pub async fn waiting(&self) -> Result<i64, String> {
+        let wanted = [
+            QueueAttributeName::ApproximateNumberOfMessages,
+            QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
+        ];
+        let answer = self
+            .sqs
+            .client()?
+            .get_queue_attributes()
+            .queue_url(&*self.url)
+            .set_attribute_names(Some(wanted.to_vec()))
+            .send()
+            .await
+            .map_err(|e| DisplayErrorContext(e).to_string())?;
+        let attributes = answer.attributes.unwrap_or_default();
+        let number = |name| attributes.get(name).and_then(|text| text.parse::<i64>().ok());
+        wanted.iter().map(number).sum::<Option<i64>>().ok_or_else(|| "the queue has no number".to_owned())
+    }
+
+    /// They were dealt with. One that can't be forgotten comes again, and changes nothing then.
+    pub async fn forget(&self, receipts: Vec<Receipt>) {
+        if receipts.is_empty() {
+            return;
+        }
+        let Ok(client) = self.sqs.client() else { return };
+        let mut call = client.delete_message_batch().queue_url(&*self.url);
+        for (i, receipt) in receipts.into_iter().enumerate() {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string()).receipt_handle(receipt);
+            if let Ok(entry) = entry.build() {
+                call = call.entries(entry);
+            }
+        }
+        match call.send().await {
+            Ok(answer) if answer.failed().is_empty() => {}
+            Ok(_) => tracing::error!("some messages of the spool were not deleted and come again"),
+            Err(e) => tracing::error!("messages of the spool come again: {}", DisplayErrorContext(e)),
+        }
+    }
+}
+
+impl Spool for SpoolQueue {
+    fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>> {
+        self.send(signal).boxed()
+    }
+
+    /// Nobody knows: the queue has no way to ask. A signal that overtakes an earlier one is applied first, and
+    /// the earlier one goes into the history at its time.
+    fn holds(&self, _: &Address) -> bool {
+        false
+    }
+}
