@@ -24,7 +24,7 @@ impl Folder {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(FILE_MODE);
         let lock = options.open(path.join("lock")).map_err(wrong)?;
-        Ok(()).map_err(|e| match e {
+        lock.try_lock().map_err(|e| match e {
             TryLockError::WouldBlock => {
                 format!("the spool's folder {} is in use by another process", path.display())
             }

@@ -1,9 +1,9 @@
 //! How a record stands in a file: one line, so that a person can read it, with a checksum that finds what is
 //! torn or damaged.
 //!
-//!     8f434346648f6b96 {"group":"a","received_at":"2026-01-01T00:00:00Z","record":"aGVsbG8="}
+//!     0d485e83f6fc720a {"group":"a","received_at":"2026-01-01T00:00:00Z","record":"aGVsbG8="}
 //!
-//! The checksum is the beginning of the SHA-256 of what stands behind the space, the record is Base64.
+//! The checksum is the beginning of the SHA-256 of what stands behind the space; the record is Base64.
 
 use std::borrow::Cow;
 
@@ -109,6 +109,9 @@ mod tests {
 
     #[test]
     fn a_line_is_read_as_it_was_written() {
+        let example =
+            br#"0d485e83f6fc720a {"group":"a","received_at":"2026-01-01T00:00:00Z","record":"aGVsbG8="}"#;
+        assert_eq!(read(example).unwrap().record, b"hello");
         let all = said(&lines().concat());
         let first = ("a".to_owned(), b"first".to_vec());
         assert_eq!(all, [first, ("b\n\"".to_owned(), vec![0, 10, 255]), (String::new(), Vec::new())]);

@@ -2,8 +2,8 @@
 //!
 //! Records are appended to segments, `00000001.spool` and so on, and acknowledged once they are synced. A
 //! segment is deleted when all of its records are done. Nothing else is written down about what is done: after
-//! a crash those records are read again that stand in one segment with one that is not done. A segment takes
-//! no more records once one of its own is done, or once it has about a megabyte.
+//! a crash a done record is read again when one that is not done stands in the same segment. A segment takes no
+//! more records once one of its own is done, or once it has about a megabyte.
 
 mod earlier;
 mod folder;

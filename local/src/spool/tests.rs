@@ -48,6 +48,22 @@ fn failing(how: &AtomicBool) -> io::Result<()> {
     if how.load(Ordering::SeqCst) { Err(io::Error::other("as the test wants it")) } else { Ok(()) }
 }
 
+/// Syncs hang until it is dropped.
+struct Hanging(Spool);
+
+impl Hanging {
+    fn new(spool: &Spool) -> Self {
+        spool.shared.folder.disk.hangs.store(true, Ordering::SeqCst);
+        Self(spool.clone())
+    }
+}
+
+impl Drop for Hanging {
+    fn drop(&mut self) {
+        self.0.shared.folder.disk.hangs.store(false, Ordering::SeqCst);
+    }
+}
+
 /// A folder that is deleted in the end.
 struct Place(PathBuf);
 
@@ -149,7 +165,7 @@ async fn a_record_counts_while_it_is_appended_and_is_not_read_yet() {
     let place = Place::new();
     let spool = place.open();
     append(&spool, "a", "1").await;
-    spool.shared.folder.disk.hangs.store(true, Ordering::SeqCst);
+    let hanging = Hanging::new(&spool);
     let appending = tokio::spawn({
         let spool = spool.clone();
         async move { spool.append("b", at(-5), b"2").await }
@@ -157,7 +173,7 @@ async fn a_record_counts_while_it_is_appended_and_is_not_read_yet() {
     tokio::task::yield_now().await;
     assert_eq!((spool.holds("b"), spool.count(), spool.oldest()), (true, 2, Some(at(-5))));
     assert_eq!(next::next(&spool.shared, 10).unwrap().len(), 1);
-    spool.shared.folder.disk.hangs.store(false, Ordering::SeqCst);
+    drop(hanging);
     appending.await.unwrap().unwrap();
     assert_eq!(next(&spool).await, ["1", "2"]);
 }
@@ -166,13 +182,13 @@ async fn a_record_counts_while_it_is_appended_and_is_not_read_yet() {
 async fn an_append_that_nobody_waits_for_is_kept() {
     let place = Place::new();
     let spool = place.open();
-    spool.shared.folder.disk.hangs.store(true, Ordering::SeqCst);
+    let hanging = Hanging::new(&spool);
     for _ in 0..5 {
         let append = spool.append("a", at(0), b"1");
         assert!(tokio::time::timeout(Duration::from_millis(1), append).await.is_err());
     }
     assert_eq!(spool.count(), 5);
-    spool.shared.folder.disk.hangs.store(false, Ordering::SeqCst);
+    drop(hanging);
     append(&spool, "b", "2").await;
     assert_eq!((spool.count(), next(&spool).await.len()), (6, 6));
     all_done(&spool).await;
@@ -339,6 +355,7 @@ async fn a_full_folder_refuses_and_keeps_what_it_has() {
     let spool = Spool::open(&place.0, 1000).unwrap();
     let mut kept = Vec::new();
     let why = loop {
+        assert!(kept.len() < 100);
         let record = kept.len().to_string();
         match spool.append("a", at(0), record.as_bytes()).await {
             Ok(()) => kept.push(record),
@@ -403,7 +420,7 @@ async fn what_was_refused_is_cut_off_as_soon_as_the_disk_lets_it() {
 async fn a_hundred_at_once_share_two_syncs() {
     let place = Place::new();
     let spool = place.open();
-    spool.shared.folder.disk.hangs.store(true, Ordering::SeqCst);
+    let hanging = Hanging::new(&spool);
     let mut appends = JoinSet::new();
     for number in 0..100 {
         let spool = spool.clone();
@@ -412,7 +429,7 @@ async fn a_hundred_at_once_share_two_syncs() {
     while spool.count() < 100 {
         tokio::task::yield_now().await;
     }
-    spool.shared.folder.disk.hangs.store(false, Ordering::SeqCst);
+    drop(hanging);
     appends.join_all().await;
     let syncs = spool.shared.folder.disk.syncs.load(Ordering::SeqCst);
     assert!(syncs <= 2, "{syncs}");
@@ -493,7 +510,7 @@ async fn after_a_crash_at_any_moment_each_acknowledged_record_is_there_once_and_
     let mut place = Place::new();
     let mut spool = place.open();
     let mut known = Known::default();
-    for step in 0..250 {
+    for step in 0..150 {
         let when = format!("step {step}");
         let before = place.copy();
         match random.random_range(0..10) {
@@ -551,5 +568,5 @@ async fn after_a_crash_at_any_moment_each_acknowledged_record_is_there_once_and_
         // Each file has one that waits: only those beside it are read again.
         assert!(place.files().len() <= known.waiting.len(), "{when}");
     }
-    assert!(known.done.len() > 200 && known.next > 300, "{} {}", known.done.len(), known.next);
+    assert!(known.done.len() > 100 && known.next > 200, "{} {}", known.done.len(), known.next);
 }

@@ -75,7 +75,7 @@ impl Work {
             let kept = self.keep(&batch);
             for append in batch {
                 // A client that is gone hears nothing; its record is kept all the same.
-                let _gone = append.answer.send(kept.clone());
+                drop(append.answer.send(kept.clone()));
             }
         }
         self.cut_off();
