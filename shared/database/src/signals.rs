@@ -117,7 +117,34 @@ pub async fn apply_signal(
     signal: &ReceivedSignal,
     terms: Terms,
 ) -> Result<Applied, DatabaseError> {
-    apply_by(&pool.get().await?, signal, terms).await
+    let client = OwnConnection::from(pool).await?;
+    let applied = apply_by(client.object()?, signal, terms).await;
+    client.give_back();
+    applied
+}
+
+/// A connection whose statement may be given up: then it is closed, and not given to somebody who would have to
+/// wait for the end of that statement.
+struct OwnConnection(Option<Object>);
+
+impl OwnConnection {
+    async fn from(pool: &Pool) -> Result<Self, DatabaseError> {
+        Ok(Self(Some(pool.get().await?)))
+    }
+
+    fn object(&self) -> Result<&Object, DatabaseError> {
+        self.0.as_ref().ok_or_else(|| DatabaseError::Data("the connection was given back".into()))
+    }
+
+    fn give_back(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for OwnConnection {
+    fn drop(&mut self) {
+        drop(self.0.take().map(Object::take));
+    }
 }
 
 /// The same in a process that may have been frozen: its connection may have died meanwhile, which shows only
@@ -132,13 +159,16 @@ pub async fn apply_signal_after_a_freeze(
     terms: Terms,
     silence: Duration,
 ) -> Result<Applied, DatabaseError> {
-    let client = pool.get().await?;
-    match timeout(silence, apply_by(&client, signal, terms)).await {
-        Ok(Err(DatabaseError::Statement(e))) if e.is_closed() || client.is_closed() => {}
-        Ok(done) => return done,
+    let client = OwnConnection::from(pool).await?;
+    match timeout(silence, apply_by(client.object()?, signal, terms)).await {
+        Ok(Err(DatabaseError::Statement(e))) if e.as_db_error().is_none() => {}
+        Ok(done) => {
+            client.give_back();
+            return done;
+        }
         Err(_) => {}
     }
-    drop(Object::take(client));
+    drop(client);
     apply_signal(pool, signal, terms).await
 }
 

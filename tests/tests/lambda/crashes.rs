@@ -42,6 +42,7 @@ async fn function_behind(name: &str, stack: &Stack, postgres: &Proxy, moto: &Pro
     let settings: Settings = [
         ("DATABASE_URL", moved(&stack.database_url, postgres)),
         ("DELIVERY_QUEUE_URL", moved(&stack.queue.url, moto)),
+        ("SPOOL_QUEUE_URL", moved(&stack.spool.url, moto)),
         ("AWS_ENDPOINT_URL", moved(stack.queue.endpoint(), moto)),
         ("ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
     ]
