@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, Utc};
 use database::Pool;
 use database::due::Until;
+use database::signals::{Address, ReceivedSignal};
+use database::spool;
+use domain::Signal;
 use notify::webhook::Webhooks;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
 use crate::databases::{new_database, pool};
 use crate::tokens::Issuer;
@@ -144,6 +148,26 @@ impl CronMon {
         let answer = self.call(Method::POST, "/alert-configs", Some(&body)).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body["data"].clone()
+    }
+
+    /// A signal that waited in the spool since `received_at`.
+    pub async fn replay(&self, monitor: &Value, signal: &Signal, received_at: DateTime<Utc>) {
+        let ping_id = monitor["ping_url"].as_str().unwrap().rsplit('/').next().unwrap();
+        let received = ReceivedSignal {
+            address: Address::PingId(ping_id.parse().unwrap()),
+            signal_id: Uuid::now_v7(),
+            received_at,
+            kind: signal.kind,
+            rid: signal.rid,
+            exit_status: signal.exit_status,
+            source_address: None,
+            user_agent: None,
+            body: None,
+            searched: None,
+        };
+        let text = spool::to_text(&received).unwrap();
+        let replayed = spool::replay(&self.pool, &text, Some(self.now())).await.unwrap();
+        assert!(matches!(replayed, spool::Replayed::Applied(_)), "{replayed:?}");
     }
 
     /// Pings a monitor; `rest` is what follows its ping id.

@@ -11,7 +11,7 @@
 //!
 //! Times are UTC; a date stays until the next one. A line with a time is an event: `tick`, `start`,
 //! `success`, `fail`, `log`, `exit <status>`, each but the first with ` rid <letter>` if it has one, or
-//! `edit <fields>`. A tick looks a moment after its time, so that what is due then has fallen due. After
+//! `edit <fields>`. A signal behind `spooled <time>` was received at that time, and waited since. A tick looks a moment after its time, so that what is due then has fallen due. After
 //! ` -> `, or on the lines that follow and begin with `-> `, stand the alerts that the event makes, all of
 //! them, as a webhook hears them. `is ...` says how the monitor then stands, `jobs ...` its jobs, newest
 //! first.
@@ -42,6 +42,7 @@ enum Event {
     Created(Value),
     Tick,
     Signal { signal: Signal, path: String },
+    Spooled { signal: Signal, received_at: DateTime<Utc> },
     Edit(Value),
 }
 
@@ -81,6 +82,10 @@ pub async fn run(file: &Path) -> Result<(), String> {
                     (Event::Signal { signal, path }, Some(model)) => {
                         cronmon.ping(&shown, path).await;
                         model.apply(signal, at)
+                    }
+                    (Event::Spooled { signal, received_at }, Some(model)) => {
+                        cronmon.replay(&shown, signal, *received_at).await;
+                        model.apply_from_spool(signal, *received_at)
                     }
                     (Event::Edit(body), Some(model)) => {
                         let path = format!("/monitors/{}", shown["monitor_id"].as_str().unwrap());
@@ -259,7 +264,17 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
             let (at, rest) = time_of(created.unwrap_or(event), &mut day).ok_or_else(|| bad("no time"))?;
             let event = match created {
                 Some(_) => Event::Created(with_name(rest)?),
-                None => event_of(rest).ok_or_else(|| bad("no event"))?,
+                None => match rest.strip_prefix("spooled ") {
+                    Some(spooled) => {
+                        let (received_at, rest) =
+                            time_of(spooled, &mut day.clone()).ok_or_else(|| bad("no time"))?;
+                        match event_of(rest) {
+                            Some(Event::Signal { signal, .. }) => Event::Spooled { signal, received_at },
+                            _ => return Err(bad("no signal")),
+                        }
+                    }
+                    None => event_of(rest).ok_or_else(|| bad("no event"))?,
+                },
             };
             What::Event { at, event, alerts: alert.into_iter().collect() }
         };

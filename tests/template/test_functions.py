@@ -11,15 +11,15 @@ DATABASE = {"DATABASE_URL", "DATABASE_SECRET_ARN", "DATABASE_CA"}
 
 # What a main calls of the shared crates, and the settings that are read there.
 SHARED = {
-    r"lambda::connect_database\(": DATABASE,
+    r"lambda::connect_database(_unverified)?\(": DATABASE,
     r"lambda::database_target\(": DATABASE,
     r"DeliveryQueue::from_env\(": {"DELIVERY_QUEUE_URL"},
+    r"SpoolQueue::from_env\(": {"SPOOL_QUEUE_URL"},
 }
 
-# For the spool, wakes and canary pings. A main that reads one takes it off this list.
+# For wakes and canary pings. A main that reads one takes it off this list.
 NOT_READ_YET = {
-    "Ping": {"SPOOL_QUEUE_URL"},
-    "LateCheck": {"WAKE_QUEUE_URL", "SPOOL_QUEUE_URL", "PUBLIC_URL"},
+    "LateCheck": {"WAKE_QUEUE_URL", "PUBLIC_URL"},
 }
 
 A_SETTING = re.compile(r'\b(?:setting|required|var|given)\([^()"]*"([A-Z][A-Z_]*)"')

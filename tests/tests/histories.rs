@@ -67,6 +67,16 @@ async fn history(cronmon: &CronMon, receiver: &Receiver, seed: u64) {
                 assert_eq!(answer.status, 200, "{}", answer.body);
                 model.edit(rules_of(&answer.body["data"]), now)
             }
+            4 if random.random_bool(0.5) => {
+                let signal = any_signal(&mut random);
+                let received_at = now - Duration::seconds(random.random_range(0..2_000));
+                story.push(format!("{now} spooled {received_at} {signal:?}"));
+                cronmon.replay(&shown, &signal, received_at).await;
+                let mut alerts = model.apply_from_spool(&signal, received_at);
+                // The tick below finds what has fallen due since.
+                alerts.extend(model.look(now));
+                alerts
+            }
             _ => {
                 let signal = any_signal(&mut random);
                 story.push(format!("{now} {signal:?}"));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cronmon_api::auth::{Settings, Verifier};
 use cronmon_api::{App, PublicUrl, router};
+use http_common::source::TrustedProxies;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda::Error> {
@@ -16,5 +17,5 @@ async fn main() -> Result<(), lambda::Error> {
     #[allow(clippy::disallowed_methods)]
     let clock: http_common::Clock = Arc::new(chrono::Utc::now);
     let router = router(App { pool, clock: clock.clone(), verifier, public_url });
-    lambda::http::serve(router, clock, None).await
+    lambda::http::serve(router, clock, TrustedProxies::default(), None).await
 }

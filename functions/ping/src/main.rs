@@ -12,6 +12,7 @@ async fn main() -> Result<(), lambda::Error> {
     let deliveries = DeliveryQueue::from_env()?;
     let spool = SpoolQueue::from_env()?;
     let most_per_minute = limit_per_minute(lambda::setting("PING_LIMIT_PER_MINUTE").as_deref())?;
+    let proxies = lambda::setting("TRUSTED_PROXIES").unwrap_or_default().parse()?;
     let pool = lambda::connect_database_unverified(1).await?;
     // The only clock of the process, for when the gateway's is not told.
     #[allow(clippy::disallowed_methods)]
@@ -25,5 +26,5 @@ async fn main() -> Result<(), lambda::Error> {
         most_per_minute: Some(most_per_minute),
         may_freeze: true,
     });
-    lambda::http::serve(router, clock, Some(deliveries)).await
+    lambda::http::serve(router, clock, proxies, Some(deliveries)).await
 }

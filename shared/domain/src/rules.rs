@@ -129,6 +129,8 @@ pub struct Monitor {
     pub announces_starts: bool,
     pub next_slot: Option<DateTime<Utc>>,
     pub last_success_at: Option<DateTime<Utc>>,
+    /// Of signals that count: a log is none.
+    last_signal_at: Option<DateTime<Utc>>,
     pub jobs: Vec<Job>,
     bad_results: i32,
     good_results: i32,
@@ -147,6 +149,7 @@ impl Monitor {
             announces_starts: false,
             next_slot,
             last_success_at: None,
+            last_signal_at: None,
             jobs: Vec::new(),
             bad_results: 0,
             good_results: 0,
@@ -236,6 +239,7 @@ impl Monitor {
         if signal.kind == SignalKind::Log {
             return alerts;
         }
+        self.last_signal_at = Some(at);
         let open = match signal.kind {
             SignalKind::Start => None,
             _ => self.job_that_ends(signal.rid),
@@ -259,6 +263,36 @@ impl Monitor {
             SignalKind::Log => {}
         }
         alerts
+    }
+
+    /// A signal that waited in the spool since `received_at`. When the monitor has had a later one, it may end
+    /// the run of its run id and nothing else: it opens no job, moves neither slot nor status back, and makes no
+    /// alert.
+    ///
+    /// What the model does not know is who was told: a lateness that the signal disproves, and that nobody heard
+    /// of, the database takes back.
+    pub fn apply_from_spool(&mut self, signal: &Signal, received_at: DateTime<Utc>) -> Vec<Alert> {
+        if self.last_signal_at.is_none_or(|last| received_at >= last) {
+            return self.apply(signal, received_at);
+        }
+        let succeeded = match signal.kind {
+            SignalKind::Success => true,
+            SignalKind::Fail => false,
+            SignalKind::Start | SignalKind::Log => return Vec::new(),
+        };
+        if signal.rid.is_some()
+            && let Some(job) = self
+                .jobs
+                .iter_mut()
+                .rfind(|job| job.is_open() && job.rid == signal.rid && job.start <= received_at)
+        {
+            job.end = Some(received_at);
+            job.succeeded = Some(succeeded);
+        }
+        if succeeded {
+            self.last_success_at = self.last_success_at.max(Some(received_at));
+        }
+        Vec::new()
     }
 
     /// Its owner changed it. That never alerts by itself: the next slot after now is expected.
@@ -305,7 +339,8 @@ impl Monitor {
         match (&self.rules.schedule, self.next_slot) {
             // Counted from the last start if starts are announced, else from the last end.
             (Schedule::Every(n), _) if self.announces_starts == (kind == SignalKind::Start) => {
-                self.next_slot = Some(at + Duration::seconds(*n));
+                // A signal that waited must not move it back.
+                self.next_slot = self.next_slot.max(Some(at + Duration::seconds(*n)));
             }
             (Schedule::Cron(cron), Some(slot))
                 if at >= slot || !has_answered && at >= slot - self.early(cron, slot) =>

@@ -47,11 +47,16 @@ pub fn sentence(alert: &Alert) -> String {
                 Cause::Missed | Cause::Overran => "late",
                 Cause::Failed => "failing",
             };
-            format!(
-                "succeeded at {at}, {} after it was first {was} at {}",
-                span(alert.at - *began_at),
-                clock.time(*began_at)
-            )
+            let began = clock.time(*began_at);
+            if alert.at < *began_at {
+                // The database was away, and the ping waited.
+                format!("succeeded at {at}, which was not known yet when it was first {was} at {began}")
+            } else {
+                format!(
+                    "succeeded at {at}, {} after it was first {was} at {began}",
+                    span(alert.at - *began_at)
+                )
+            }
         }
     };
     match alert.zone {

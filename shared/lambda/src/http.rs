@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 
 use crate::queues::DeliveryQueue;
-use crate::{run, setting};
+use crate::run;
 
 /// How far the gateway's time may lie before ours: no request lives longer.
 const OLDEST: TimeDelta = TimeDelta::seconds(60);
@@ -91,9 +91,14 @@ pub struct Answer {
 /// the environment may be frozen.
 ///
 /// # Errors
-/// The runtime interface can't be reached, or the setting `TRUSTED_PROXIES` can't be used.
-pub async fn serve(router: Router, clock: Clock, deliveries: Option<DeliveryQueue>) -> Result<(), Error> {
-    let proxies: Arc<TrustedProxies> = Arc::new(setting("TRUSTED_PROXIES").unwrap_or_default().parse()?);
+/// The runtime interface can't be reached.
+pub async fn serve(
+    router: Router,
+    clock: Clock,
+    proxies: TrustedProxies,
+    deliveries: Option<DeliveryQueue>,
+) -> Result<(), Error> {
+    let proxies = Arc::new(proxies);
     run(move |event: LambdaEvent<Event>| {
         let (router, deliveries, now) = (router.clone(), deliveries.clone(), clock());
         let proxies = proxies.clone();
