@@ -87,7 +87,7 @@ fn options(arguments: &[&str]) -> Result<Options, String> {
     })
 }
 
-fn number<N: std::str::FromStr + PartialOrd + From<u8> + std::fmt::Display>(
+fn number<N: Copy + std::str::FromStr + PartialOrd + From<u8> + std::fmt::Display>(
     name: &str,
     text: &str,
     most: N,
@@ -106,8 +106,8 @@ async fn run(options: &Options) -> Result<Value, String> {
     }
     let work = async {
         match options.mode {
-            Mode::Steady => steady(load, connections, options.time).await,
-            Mode::Burst(rate) => burst(load, connections, options.time, rate).await,
+            Mode::Steady => steady(&load, connections, options.time).await,
+            Mode::Burst(rate) => burst(&load, connections, options.time, rate).await,
         }
     };
     timeout(options.time + PATIENCE, work)

@@ -55,7 +55,7 @@ fn request(address: SocketAddr, path: &str) -> Vec<u8> {
 
 /// Each connection sends its next ping when the one before is answered.
 pub(crate) async fn steady(
-    load: Arc<Load>,
+    load: &Arc<Load>,
     connections: Vec<Connection>,
     time: Duration,
 ) -> Result<Value, String> {
@@ -102,7 +102,7 @@ struct Due {
 
 /// `rate` pings a second, evenly, and beside them a burst. What is late is so from the instant it was due.
 pub(crate) async fn burst(
-    load: Arc<Load>,
+    load: &Arc<Load>,
     connections: Vec<Connection>,
     time: Duration,
     rate: usize,
