@@ -411,12 +411,12 @@ def result(pair: Pair) -> dict[str, Any]:
         "busy_pg_ms_per_ping": pings.pg_ms, "busy_limit_pg_ms": writes.pg_ms,
         "wal_bytes_per_ping": pings.wal_bytes, "limit_wal_bytes": writes.wal_bytes,
     }  # fmt: skip
+    cpu = (pings.cronmon_cpu_ms, pings.postgres_cpu_ms, pings.client_cpu_ms)
+    limit_cpu = (writes.postgres_cpu_ms, writes.client_cpu_ms)
     return {
         **{name: rounded(number) for name, number in numbers.items()},
-        "cpu_ms_per_ping": {
-            "cronmon": rounded(pings.cronmon_cpu_ms), "postgres": rounded(pings.postgres_cpu_ms), "load": rounded(pings.client_cpu_ms),
-        },
-        "limit_cpu_ms": {"postgres": rounded(writes.postgres_cpu_ms), "load": rounded(writes.client_cpu_ms)},
+        "cpu_ms_per_ping": dict(zip(("cronmon", "postgres", "load"), map(rounded, cpu))),
+        "limit_cpu_ms": dict(zip(("postgres", "load"), map(rounded, limit_cpu))),
     }
 
 
@@ -473,8 +473,10 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([
         *(f"{row[0]:24}" + "".join(f"{cell:>9}" for cell in row[1:]) for row in rows),
         "",
-        f"CPU ms: a ping {sum(mine.values()):.3f} (cronmon {mine['cronmon']}, postgres {mine['postgres']}, load {mine['load']}); "
+        f"CPU ms at {CONNECTIONS} connections: a ping {sum(mine.values()):.3f} (cronmon {mine['cronmon']}, postgres {mine['postgres']}, load {mine['load']}); "
         f"a bare write {sum(bare.values()):.3f} (postgres {bare['postgres']}, pgbench {bare['load']})",
+        f"Postgres' ms at {CONNECTIONS} connections, where a statement also waits for a core: a ping {found['busy_pg_ms_per_ping']}, "
+        f"a bare write {found['busy_limit_pg_ms']}",
         f"burst: {burst['burst_pings']:,.0f} pings within a second beside {burst['background_per_s']:,.0f} a second: p50 {burst['burst_p50_ms']} ms, "
         f"p99 {burst['burst_p99_ms']} ms, max {burst['burst_max_ms']} ms, all answered after {burst['burst_drained_s']} s; "
         f"before and after it p50 {burst['background_p50_ms']} ms, p99 {burst['background_p99_ms']} ms",
