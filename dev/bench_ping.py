@@ -415,12 +415,12 @@ def result(pair: Pair) -> dict[str, Any]:
         "alone_pg_ms_per_ping": ping.pg_ms, "alone_limit_pg_ms": write.pg_ms,
         "wal_bytes_per_ping": pings.wal_bytes, "limit_wal_bytes": writes.wal_bytes,
     }  # fmt: skip
-    cpu = (pings.cronmon_cpu_ms, pings.postgres_cpu_ms, pings.client_cpu_ms)
-    limit_cpu = (writes.postgres_cpu_ms, writes.client_cpu_ms)
+    ping_cpu = (pings.cronmon_cpu_ms, pings.postgres_cpu_ms, pings.client_cpu_ms)
+    write_cpu = (writes.postgres_cpu_ms, writes.client_cpu_ms)
     return {
         **{name: rounded(number) for name, number in numbers.items()},
-        "cpu_ms_per_ping": dict(zip(("cronmon", "postgres", "load"), map(rounded, cpu))),
-        "limit_cpu_ms": dict(zip(("postgres", "load"), map(rounded, limit_cpu))),
+        "cpu_ms_per_ping": dict(zip(("cronmon", "postgres", "load"), map(rounded, ping_cpu))),
+        "limit_cpu_ms": dict(zip(("postgres", "load"), map(rounded, write_cpu))),
     }
 
 
@@ -482,7 +482,7 @@ def table(found: dict[str, Any]) -> str:
         f"a bare write {sum(bare.values()):.3f} (postgres {bare['postgres']}, pgbench {bare['load']})",
         f"burst: {burst['burst_pings']:,.0f} pings within a second beside {burst['background_per_s']:,.0f} a second: p50 {burst['burst_p50_ms']} ms, "
         f"p99 {burst['burst_p99_ms']} ms, max {burst['burst_max_ms']} ms, all answered after {burst['burst_drained_s']} s; "
-        f"before and after it p50 {burst['background_p50_ms']} ms, p99 {burst['background_p99_ms']} ms",
+        f"before it p50 {burst['background_p50_ms']} ms, p99 {burst['background_p99_ms']} ms",
     ])  # fmt: skip
 
 
@@ -491,12 +491,13 @@ def shown(number: float) -> str:
 
 
 def verdict(found: dict[str, Any]) -> str:
-    rate, postgres_time = found["ratio"], found["pg_ratio"]
-    history = found["scenarios"][JOBS_EACH.name]["pings_per_s"] / found["pings_per_s"]
+    rate, postgres_time, history = found["ratio"], found["pg_ratio"], found["scenarios"][JOBS_EACH.name]
+    pings, writes = (history[key] / found[key] for key in ("pings_per_s", "limit_per_s"))
     return "\n".join([
         f"limit: pings a second at least {RATE_LIMIT:g} of the bare writes: {rate:.2f}, {_holds(rate >= RATE_LIMIT)}",
         f"limit: Postgres' time at most {POSTGRES_LIMIT:g} times the bare write's: {postgres_time:.2f}, {_holds(postgres_time <= POSTGRES_LIMIT)}",
-        f"for information: with history at least {HISTORY_LIMIT:g} of the pings without: {history:.2f}, {_holds(history >= HISTORY_LIMIT)}",
+        f"for information: with history at least {HISTORY_LIMIT:g} of the pings without: {pings:.2f}, {_holds(pings >= HISTORY_LIMIT)}; "
+        f"of the bare writes {writes:.2f}",
     ])  # fmt: skip
 
 

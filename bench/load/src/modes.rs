@@ -140,8 +140,9 @@ pub(crate) async fn burst(
     for (due, answered, answer) in all {
         let tally = match due.at {
             _ if due.in_burst => &mut in_burst,
-            at if at >= BURST_AT && at <= drained => &mut beside,
-            _ => &mut calm,
+            at if at < BURST_AT => &mut calm,
+            // They wait behind the burst.
+            _ => &mut beside,
         };
         tally.count(answer, answered.saturating_sub(due.at));
     }
