@@ -46,8 +46,9 @@ LOAD = "cronmon-bench-load"
 CLUSTER = "bench-ping-postgres"
 # Durable: nothing but what counts statements is added to PostgreSQL's own settings.
 SETTINGS = {"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track": "top", "pg_stat_statements.track_planning": "on"}
-PG_STAT_STATEMENTS = "pg_stat_statements is missing: install the contrib modules of this PostgreSQL (Debian and Ubuntu have them in postgresql-NN)"
-PGBENCH = "pgbench is missing: install it with PostgreSQL (on Debian and Ubuntu: apt install postgresql-NN); PostgreSQL's Python wheel has none"
+INSTALL = "install PostgreSQL (on Debian and Ubuntu: apt install postgresql; elsewhere also its contrib package)"
+PG_STAT_STATEMENTS = f"pg_stat_statements is missing, which counts what a ping costs PostgreSQL: {INSTALL}"
+PGBENCH = f"pgbench is missing, which does the bare writes: {INSTALL}"
 # Nothing falls due in the time of a run: a year, the longest grace.
 GRACE = 31622400
 # The bare writes of a ping, as one statement. In all that is measured the nth monitor has the ping id n.
