@@ -36,6 +36,10 @@ bench: ## how fast it is
 bench-cold: ## how fast the functions start
 	@$(PYTHON) dev/bench_cold.py
 
+.PHONY: bench-ping
+bench-ping: ## how many pings a second, beside the bare writes by pgbench
+	@$(PYTHON) dev/bench_ping.py
+
 .PHONY: token
 token: ## a token for the local API: make token tenant=acme
 	@$(PYTHON) dev/run.py token '$(subst ','\'',$(tenant))'

@@ -99,15 +99,20 @@ class Cluster:
 
     def psql(self, arguments: list[str]) -> int:
         with self.use(keep=True):
-            known = self._known()
-            own = choose(self._owner(), self._major()).bin / "psql"
-            psql = str(own) if own.exists() else shutil.which("psql")
-            if not psql:
-                raise Problem(f"there is no psql; this URL works with any client: {self.url()}")
-            env = {"PGHOST": "127.0.0.1", "PGPORT": str(known["port"]), "PGUSER": "cronmon", "PGDATABASE": "cronmon"}
+            psql, env = self.client("psql")
             # psql takes ctrl-C for itself: it ends a query, not the session.
             signal.signal(signal.SIGINT, lambda *_: None)
-            return subprocess.call([psql, *arguments], env={**os.environ, **env, "PGPASSWORD": known["password"]})
+            return subprocess.call([psql, *arguments], env={**os.environ, **env})
+
+    def client(self, name: str) -> tuple[str, dict[str, str]]:
+        """One of PostgreSQL's own clients, and the variables that lead it here."""
+        known = self._known()
+        own = choose(self._owner(), self._major()).bin / name
+        path = str(own) if own.exists() else shutil.which(name)
+        if not path:
+            raise Problem(f"there is no {name}; this URL works with any client: {self.url()}")
+        env = {"PGHOST": "127.0.0.1", "PGPORT": str(known["port"]), "PGUSER": "cronmon", "PGDATABASE": "cronmon"}
+        return path, {**env, "PGPASSWORD": known["password"]}
 
     def pid(self) -> int | None:
         """The running server's process."""

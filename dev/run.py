@@ -106,8 +106,8 @@ def build(*names: str, debug: bool = False, quiet: bool = False) -> None:
     options = [] if debug else ["--release"]
     options += ["--quiet"] if quiet else []
     # By package: looking for a binary in the whole workspace would bring in what only the Lambda functions need.
-    packages = {"cronmon": "cronmon-local", TOKEN_TOOL: TOKEN_TOOL}
-    command = ["cargo", "build", "--locked", *options, *(part for name in names for part in ("--package", packages[name]))]
+    packages = {"cronmon": "cronmon-local"}
+    command = ["cargo", "build", "--locked", *options, *(part for name in names for part in ("--package", packages.get(name, name)))]
     # cargo says everything on stderr, also on a terminal.
     if subprocess.call(command, cwd=ROOT, stdin=subprocess.DEVNULL):
         raise Problem("cargo could not build CronMon; the reason is above")
