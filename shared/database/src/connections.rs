@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{Connect, Manager, ManagerConfig, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, QueueMode, RecyclingMethod, Runtime};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use tokio::task::JoinHandle;
@@ -99,6 +99,8 @@ pub fn connect(target: impl Into<Target>, size: usize, recycling: Recycling) -> 
     let manager = Manager::from_connect(config, server, ManagerConfig { recycling_method: method });
     Pool::builder(manager)
         .max_size(size)
+        // The one that was used last, whose process in Postgres has everything in its caches.
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .create_timeout(Some(Duration::from_secs(5)))
         .recycle_timeout(Some(Duration::from_secs(2)))
