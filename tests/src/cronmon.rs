@@ -44,7 +44,12 @@ impl CronMon {
 
     /// With a limit of pings of one monitor in a minute.
     pub async fn start_with(most_per_minute: Option<i32>) -> Self {
-        let database_url = new_database().await;
+        Self::start_on(&new_database().await, most_per_minute).await
+    }
+
+    /// The same on a database with the schema.
+    pub async fn start_on(database_url: &str, most_per_minute: Option<i32>) -> Self {
+        let database_url = database_url.to_owned();
         let pool = pool(&database_url, 10);
         let issuer = Issuer::new();
         let clock = Arc::new(AtomicI64::new(0));

@@ -58,7 +58,8 @@ class Rights(unittest.TestCase):
         wanted = {
             "Api": set(),
             "Ping": {(send, "Delivery"), (send, "Spool")},
-            "LateCheck": {(send, "Delivery"), (send, "Wake")} | {(action, queue) for action in RECEIVE for queue in ("Wake", "Spool")},
+            "LateCheck": {(send, "Delivery"), (send, "Wake"), ("sqs:ChangeMessageVisibility", "Spool")}
+            | {(action, queue) for action in RECEIVE for queue in ("Wake", "Spool")},
             "Notify": {(send, "Delivery")} | {(action, "Delivery") for action in RECEIVE},
             "Migrate": set(),
         }

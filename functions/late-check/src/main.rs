@@ -94,6 +94,7 @@ async fn empty(
         }
         let replayed = replay_batch(pool, batch.unwrap_or_default(), None, 1).await;
         spool.forget(replayed.done).await;
+        spool.put_back(replayed.left).await;
         deliveries.hand_over(replayed.new_deliveries).await;
         if let Some(e) = replayed.failed {
             return Err(e);

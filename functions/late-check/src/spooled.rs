@@ -15,9 +15,16 @@ use uuid::Uuid;
 pub struct BatchReplayed<Handle> {
     /// Applied or parked: the spool may forget them.
     pub done: Vec<Handle>,
+    /// They have to wait longer; why is in `failed`.
+    pub left: Vec<Handle>,
     pub new_deliveries: Vec<Uuid>,
-    /// Why the others have to wait longer.
     pub failed: Option<DatabaseError>,
+}
+
+impl<Handle> BatchReplayed<Handle> {
+    fn nothing() -> Self {
+        Self { done: Vec::new(), left: Vec::new(), new_deliveries: Vec::new(), failed: None }
+    }
 }
 
 /// Applies a batch, `at_once` groups side by side. One that can't be applied is parked and holds nobody up; one
@@ -33,14 +40,19 @@ pub async fn replay_batch<Handle>(
         groups.entry(waiting.group).or_default().push((waiting.handle, waiting.text));
     }
     let replays = groups.into_values().map(async |group| {
-        let mut total = BatchReplayed { done: Vec::new(), new_deliveries: Vec::new(), failed: None };
+        let mut total = BatchReplayed::nothing();
         for (handle, text) in group {
+            if total.failed.is_some() {
+                total.left.push(handle);
+                continue;
+            }
             match replay(pool, &text, now).await {
                 Ok(Replayed::Applied(deliveries)) => total.new_deliveries.extend(deliveries),
                 Ok(Replayed::Parked) => {}
                 Err(e) => {
                     total.failed = Some(e);
-                    break;
+                    total.left.push(handle);
+                    continue;
                 }
             }
             total.done.push(handle);
@@ -48,10 +60,11 @@ pub async fn replay_batch<Handle>(
         total
     });
     let replays: Vec<_> = replays.collect();
-    let mut all = BatchReplayed { done: Vec::new(), new_deliveries: Vec::new(), failed: None };
+    let mut all = BatchReplayed::nothing();
     let mut replayed = stream::iter(replays).buffer_unordered(at_once);
     while let Some(group) = replayed.next().await {
         all.done.extend(group.done);
+        all.left.extend(group.left);
         all.new_deliveries.extend(group.new_deliveries);
         all.failed = all.failed.or(group.failed);
     }

@@ -161,7 +161,7 @@ pub async fn apply_signal_after_a_freeze(
 ) -> Result<Applied, DatabaseError> {
     let client = OwnConnection::from(pool).await?;
     match timeout(silence, apply_by(client.object()?, signal, terms)).await {
-        Ok(Err(DatabaseError::Statement(e))) if e.as_db_error().is_none() => {}
+        Ok(Err(DatabaseError::Statement(e))) if ended(&e) => {}
         Ok(done) => {
             client.give_back();
             return done;
@@ -170,6 +170,11 @@ pub async fn apply_signal_after_a_freeze(
     }
     drop(client);
     apply_signal(pool, signal, terms).await
+}
+
+/// Whether the connection is gone: without a word, or with the last words of a server that was told to end it.
+fn ended(e: &tokio_postgres::Error) -> bool {
+    e.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 
 async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Result<Applied, DatabaseError> {

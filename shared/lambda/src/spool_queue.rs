@@ -127,6 +127,21 @@ impl SpoolQueue {
     }
 }
 
+impl SpoolQueue {
+    /// They could not be dealt with: the next receiver gets them at once. One that can't be put back comes by
+    /// itself, later.
+    pub async fn put_back(&self, receipts: Vec<Receipt>) {
+        let Ok(client) = self.sqs.client() else { return };
+        for receipt in receipts {
+            let back = client.change_message_visibility().queue_url(&*self.url).receipt_handle(receipt);
+            if let Err(e) = back.visibility_timeout(0).send().await {
+                tracing::error!("a message of the spool comes again later: {}", DisplayErrorContext(e));
+                return;
+            }
+        }
+    }
+}
+
 impl Spool for SpoolQueue {
     fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>> {
         self.send(signal).boxed()

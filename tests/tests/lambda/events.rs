@@ -204,14 +204,19 @@ async fn no_ping_id_reaches_a_log_line() {
         assert!(answer.status().is_client_error());
     }
     stack.tick().await;
-    // One that fails for a fault of the database too.
+    // One that the database does not take, and that late-check can't apply either; and one that it parks.
     execute(&stack, "alter table signal rename to signal_away").await;
-    let answer = person.http.get(format!("{}/ping/{PING_ID}", stack.url)).send().await.unwrap();
-    assert_eq!(answer.status(), 503);
+    person.pings(&format!("{}/ping/{PING_ID}", stack.url)).await;
+    person.pings(&format!("{}/ping/{unknown}", stack.url)).await;
+    let schedule = serde_json::from_str(&sample("late-check-schedule")).unwrap();
+    let answer = stack.functions.late_check.try_invoke(&schedule).await;
+    assert!(answer.get("errorType").is_some(), "{answer}");
+    execute(&stack, "alter table signal_away rename to signal").await;
     let logs = [&stack.functions.ping, &stack.functions.api, &stack.functions.late_check]
         .map(Function::log)
         .join("");
-    assert!(logs.contains("a ping was not recorded"), "{logs}");
+    assert!(logs.contains("the database did not take a ping"), "{logs}");
+    assert!(logs.contains("the tick did not end"), "{logs}");
     for id in [PING_ID, unknown] {
         assert!(!logs.contains(id), "{logs}");
     }
