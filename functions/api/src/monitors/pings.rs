@@ -51,15 +51,20 @@ pub(crate) async fn list(
     let wanted = Wanted::read(&query)?;
     let client = app.pool.get().await?;
     monitor_exists(&**client, &tenant, monitor_id).await?;
+    // The page first, by the index signal_newest_first; only then its bodies and jobs.
     let statement = format!(
-        "select {PING_COLUMNS} from signal s {ENDED_JOB}
-         where s.monitor_id = $1
-           and s.received_at <= coalesce($3, 'infinity')
-           and (s.received_at, s.signal_id) < (coalesce($3, 'infinity'), coalesce($4, s.signal_id))
-           and s.received_at >= coalesce($5, '-infinity') and s.received_at < coalesce($6, 'infinity')
-           and ($7::text[] is null or s.kind = any ($7))
-           and ($8::uuid is null or s.rid = $8)
-         order by s.received_at desc, s.signal_id desc limit $9"
+        "select {PING_COLUMNS}
+         from (
+             select * from signal
+             where monitor_id = $1
+               and received_at <= coalesce($3, 'infinity')
+               and (received_at, signal_id) < (coalesce($3, 'infinity'), coalesce($4, signal_id))
+               and received_at >= coalesce($5, '-infinity') and received_at < coalesce($6, 'infinity')
+               and ($7::text[] is null or kind = any ($7))
+               and ($8::uuid is null or rid = $8)
+             order by received_at desc, signal_id desc limit $9
+         ) s {ENDED_JOB}
+         order by s.received_at desc, s.signal_id desc"
     );
     // One more than is shown, to know whether there is more.
     let rows = client
