@@ -19,8 +19,10 @@ pub(crate) struct Data<T> {
 }
 
 #[derive(Debug, Serialize)]
-struct Paging {
-    total: i64,
+#[serde(untagged)]
+enum Paging {
+    Total { total: i64 },
+    Next { next_cursor: Option<String> },
 }
 
 impl<T> Data<T> {
@@ -32,7 +34,12 @@ impl<T> Data<T> {
 impl<T> Data<Vec<T>> {
     /// A list of which `total` exist.
     pub(crate) fn list(data: Vec<T>, total: i64) -> Self {
-        Self { data, paging: Some(Paging { total }) }
+        Self { data, paging: Some(Paging::Total { total }) }
+    }
+
+    /// A part of a long list; `next_cursor` is where the next one begins.
+    pub(crate) fn page(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { data, paging: Some(Paging::Next { next_cursor }) }
     }
 }
 
@@ -49,6 +56,9 @@ pub(crate) struct ApiError {
     description: String,
 }
 
+/// What was sent may be long; what is said about it is for people. In characters.
+const LONGEST_DESCRIPTION: usize = 1_000;
+
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
@@ -63,6 +73,7 @@ impl ApiError {
 
     /// A field, or an id in the path, can't be used; the description names it.
     pub(crate) fn unprocessable(description: impl Into<String>) -> Self {
+        let description: String = description.into().chars().take(LONGEST_DESCRIPTION).collect();
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Entity", description)
     }
 
@@ -98,6 +109,21 @@ impl ApiError {
     pub(crate) fn no_job(job_id: Uuid, monitor_id: Uuid) -> Self {
         let description = format!("Failed to find job with id '{job_id}' in Monitor('{monitor_id}')");
         Self::new(StatusCode::NOT_FOUND, "Job Not Found", description)
+    }
+
+    pub(crate) fn no_ping(signal_id: Uuid, monitor_id: Uuid) -> Self {
+        let description = format!("Failed to find ping with id '{signal_id}' in Monitor('{monitor_id}')");
+        Self::new(StatusCode::NOT_FOUND, "Ping Not Found", description)
+    }
+
+    pub(crate) fn no_ping_key(ping_key_id: Uuid) -> Self {
+        let description = format!("Failed to find ping key with id '{ping_key_id}'");
+        Self::new(StatusCode::NOT_FOUND, "Ping Key Not Found", description)
+    }
+
+    pub(crate) fn slug_taken(slug: &str) -> Self {
+        let description = format!("Another monitor has the slug '{slug}'");
+        Self::new(StatusCode::CONFLICT, "Slug Taken", description)
     }
 
     /// `missing` holds at least one id, in the order of the request.

@@ -1,4 +1,4 @@
-//! Management over HTTP: monitors, their jobs, alert configs.
+//! Management over HTTP: monitors, their jobs and pings, alert configs, ping keys, retention.
 //!
 //! Every path is listed here; each use case is one file with its types, its SQL and its handler.
 
@@ -8,11 +8,13 @@ pub mod auth;
 mod headers;
 mod health;
 mod monitors;
+mod ping_keys;
 mod requests;
+mod retention;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use database::Pool;
 use http_common::Clock;
 
@@ -64,6 +66,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ),
         ("/api/v1/monitors/{monitor_id}/jobs", get(monitors::jobs::list)),
         ("/api/v1/monitors/{monitor_id}/jobs/{job_id}", get(monitors::jobs::read)),
+        ("/api/v1/monitors/{monitor_id}/pings", get(monitors::pings::list)),
+        ("/api/v1/monitors/{monitor_id}/pings/{signal_id}", get(monitors::pings::read)),
+        ("/api/v1/monitors/{monitor_id}/ping-url", post(monitors::replace_ping_url::replace_ping_url)),
         (
             "/api/v1/monitors/{monitor_id}/alert-configs",
             get(configs::of_monitor::list).post(configs::of_monitor::attach),
@@ -77,5 +82,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
             "/api/v1/alert-configs/{alert_config_id}",
             get(configs::read::read).patch(configs::change::change).delete(configs::delete::delete),
         ),
+        ("/api/v1/ping-keys", get(ping_keys::list::list).post(ping_keys::create::create)),
+        ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),
+        ("/api/v1/retention", get(retention::read::read).patch(retention::change::change)),
     ]
 }

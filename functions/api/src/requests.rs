@@ -1,8 +1,10 @@
-//! What a request is made of: who calls, the ids in its path, the fields of its body.
+//! What a request is made of: who calls, the ids in its path, the parameters of its query, the fields of its
+//! body.
 //!
 //! Handlers take these in this order, which is the order of the checks: 401, then 422 for the path, then
-//! 400, 413 or 422 for the body.
+//! 422 for the query, then 400, 413 or 422 for the body.
 
+use std::convert::Infallible;
 use std::fmt;
 
 use axum::body::Body;
@@ -54,6 +56,34 @@ impl<const N: usize> FromRequestParts<App> for Ids<N> {
         let params = RawPathParams::from_request_parts(parts, app).await.map_err(|_| unusable())?;
         let ids: Option<Vec<Uuid>> = params.iter().map(|(_, text)| Uuid::try_parse(text).ok()).collect();
         ids.and_then(|ids| ids.try_into().ok()).map(Self).ok_or_else(unusable)
+    }
+}
+
+/// The parameters of the query. Those that nobody asks for are ignored.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl FromRequestParts<App> for Query {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+impl Query {
+    /// Every value of a parameter that may be given several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter that may be absent.
+    pub(crate) fn one(&self, name: &str) -> ApiResult<Option<&str>> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(wrong(name, &"it is given twice")),
+            (value, None) => Ok(value),
+        }
     }
 }
 
@@ -116,12 +146,12 @@ impl Fields {
     }
 
     pub(crate) fn name(&mut self) -> ApiResult<String> {
-        let name: String = self.required("name")?;
-        if name.chars().count() > LONGEST_NAME {
-            return Err(wrong("name", &format!("it is longer than {LONGEST_NAME} characters")));
-        }
-        no_nul("name", &name)?;
-        Ok(name)
+        self.required("name").and_then(checked_name)
+    }
+
+    /// Empty when it is absent or null.
+    pub(crate) fn optional_name(&mut self) -> ApiResult<String> {
+        Ok(self.optional("name")?.try_map(checked_name)?.value().unwrap_or_default())
     }
 
     /// Warns of every field that nobody took.
@@ -159,6 +189,18 @@ impl<T> Given<T> {
         self.or_keep(None)
     }
 
+    /// `None` when it is absent; null is the default.
+    pub(crate) fn or_default(self) -> Option<T>
+    where
+        T: Default,
+    {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(T::default()),
+            Self::Value(value) => Some(value),
+        }
+    }
+
     pub(crate) fn try_map<U>(self, map: impl FnOnce(T) -> ApiResult<U>) -> ApiResult<Given<U>> {
         Ok(match self {
             Self::Absent => Given::Absent,
@@ -166,6 +208,14 @@ impl<T> Given<T> {
             Self::Value(value) => Given::Value(map(value)?),
         })
     }
+}
+
+fn checked_name(name: String) -> ApiResult<String> {
+    if name.chars().count() > LONGEST_NAME {
+        return Err(wrong("name", &format!("it is longer than {LONGEST_NAME} characters")));
+    }
+    no_nul("name", &name)?;
+    Ok(name)
 }
 
 fn missing(name: &str) -> ApiError {

@@ -59,6 +59,10 @@ async fn json_that_is_no_object_is_422() {
     for route in routes().iter().filter(|route| route.takes_body) {
         let path = route.to(&world.ours);
         for body in ["[]", "null", "true", "1", "-1.5", "\"a\"", r#"["a",1,2]"#, r#"[{"name":"a"}]"#, "{}"] {
+            // A ping key needs no name.
+            if body == "{}" && route.parts[0] == "/ping-keys" {
+                continue;
+            }
             let refusal = world.refused(&route.method, &path, body).await;
             assert_eq!(refusal.code, 422, "{} {path} {body}", route.method);
             assert_eq!(refusal.reason, "Unprocessable Entity", "{body}");

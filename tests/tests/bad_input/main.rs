@@ -2,9 +2,11 @@
 
 mod alert_config_fields;
 mod bodies;
+mod history_parameters;
 mod ids;
 mod monitor_fields;
 mod random_bytes;
+mod retention_and_keys;
 mod schedules;
 mod tenants;
 mod tokens;

@@ -145,3 +145,121 @@ async fn one_bad_field_among_good_ones_changes_none_of_them() {
     });
     assert_eq!(world.refused(&Method::PATCH, &one, body.to_string()).await.code, 422);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_is_of_1_to_100_small_letters_digits_and_two_marks() {
+    let world = World::new().await;
+    let long = json!("a".repeat(101)).to_string();
+    let huge = json!("a".repeat(1_000_000)).to_string();
+    for value in [
+        "\"\"",
+        "\"A\"",
+        "\"a b\"",
+        "\"\u{fc}\"",
+        "\"a/b\"",
+        "\"a.b\"",
+        "\"a\\u0000\"",
+        "1",
+        "true",
+        "[]",
+        "{}",
+    ] {
+        refused_with(&world, "slug", value).await;
+    }
+    refused_with(&world, "slug", &long).await;
+    refused_with(&world, "slug", &huge).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_are_at_most_20_words() {
+    let world = World::new().await;
+    let long = json!(["x".repeat(101)]).to_string();
+    let many = json!((0..21).map(|n| n.to_string()).collect::<Vec<_>>()).to_string();
+    let huge = json!("x".repeat(1_000_000)).to_string();
+    for value in [
+        "\"prod\"",
+        "1",
+        "true",
+        "{}",
+        "[1]",
+        "[null]",
+        "[[]]",
+        "[\"\"]",
+        "[\"a b\"]",
+        "[\"a,b\"]",
+        "[\"a\\n\"]",
+        "[\"a\\u0000\"]",
+        "[\"a\", 1]",
+        &long,
+        &many,
+        &huge,
+    ] {
+        refused_with(&world, "tags", value).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resume_on_ping_is_true_or_false() {
+    let world = World::new().await;
+    for value in ["\"true\"", "1", "0", "[]", "{}", "\"\""] {
+        refused_with(&world, "resume_on_ping", value).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keywords_are_at_most_20_texts_of_each_of_three_kinds() {
+    let world = World::new().await;
+    let mut values: Vec<Value> = vec![
+        json!("error"),
+        json!(1),
+        json!(true),
+        json!([]),
+        json!(["error"]),
+        json!({ "failed": ["error"] }),
+        json!({ "Fail": ["error"] }),
+        json!({ "log": ["x"] }),
+        json!({ "fail": ["error"], "x".repeat(900_000): [] }),
+    ];
+    for kind in ["fail", "success", "start"] {
+        for bad in [
+            json!("error"),
+            json!(1),
+            json!({}),
+            json!([1]),
+            json!([null]),
+            json!([["error"]]),
+            json!([""]),
+            json!(["x", ""]),
+            json!(["a\0"]),
+            json!(["x".repeat(201)]),
+            json!(["\u{1f980}".repeat(201)]),
+            json!(vec!["x"; 21]),
+        ] {
+            values.push(json!({ kind: bad }));
+        }
+    }
+    for value in values {
+        refused_with(&world, "keywords", &value.to_string()).await;
+    }
+    let body = json!({ "name": "a", "schedule": null, "keywords": { "fails": ["x"] } });
+    let refusal = world.refused(&Method::POST, "/monitors", body.to_string()).await;
+    assert_eq!(refusal.description, "keywords: the field 'fails' is unknown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_that_is_taken_is_409() {
+    let world = World::new().await;
+    let mut body = good_monitor();
+    body["slug"] = json!("watched");
+    let refusal = world.refused(&Method::POST, "/monitors", body.to_string()).await;
+    assert_eq!((refusal.code, refusal.reason.as_str()), (409, "Slug Taken"));
+    assert_eq!(refusal.description, "Another monitor has the slug 'watched'");
+    // Their own they keep, and another tenant's is free.
+    let path = format!("/monitors/{}", world.ours.monitor);
+    for (tenant, method, path) in
+        [("acme", Method::PATCH, path.as_str()), ("initech", Method::POST, "/monitors")]
+    {
+        let answer = world.cronmon.call_as(tenant, method, path, Some(&body)).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["data"]["slug"]), (200, &json!("watched")));
+    }
+}

@@ -91,6 +91,13 @@ async fn in_the_path_and_the_query() {
             format!("/ping/{}?", Uuid::new_v4()),
             "/ping/x?rid=".to_owned(),
             "/api/v1/monitors?".to_owned(),
+            format!("/api/v1/monitors/{}/pings/", world.ours.monitor),
+            format!("/api/v1/monitors/{}/pings?", world.ours.monitor),
+            format!("/api/v1/monitors/{}/pings?cursor=", world.ours.monitor),
+            format!("/api/v1/monitors/{}/pings?kind=", world.ours.monitor),
+            format!("/api/v1/monitors/{}/pings?since=", world.ours.monitor),
+            "/ping/abcdefghij0123456789xy/".to_owned(),
+            "/ping/abcdefghij0123456789xy/x?create=1&".to_owned(),
         ] {
             requests.push(request("GET", &[before.as_bytes(), &bytes].concat(), &headers, b""));
         }
@@ -136,6 +143,8 @@ async fn in_the_body_of_management() {
             ("POST", "/api/v1/monitors".to_owned()),
             ("PATCH", format!("/api/v1/monitors/{}", ours.monitor)),
             ("POST", "/api/v1/alert-configs".to_owned()),
+            ("POST", "/api/v1/ping-keys".to_owned()),
+            ("PATCH", "/api/v1/retention".to_owned()),
             ("PATCH", format!("/api/v1/alert-configs/{}", ours.free)),
             ("POST", format!("/api/v1/monitors/{}/alert-configs", ours.monitor)),
         ] {
@@ -144,6 +153,9 @@ async fn in_the_body_of_management() {
         for body in [
             format!(r#"{{"name":"a","schedule":{{"cron":{quoted}}}}}"#),
             format!(r#"{{"name":"a","schedule":{{"cron":"0 3 * * *","timezone":{quoted}}}}}"#),
+            format!(r#"{{"name":"a","schedule":null,"slug":{}}}"#, quoted.replacen('"', "\".", 1)),
+            format!(r#"{{"name":"a","schedule":null,"tags":[{}]}}"#, quoted.replacen('"', "\",", 1)),
+            format!(r#"{{"name":"a","schedule":null,"keywords":{{{quoted}:["x"]}}}}"#),
         ] {
             requests.push(request("POST", b"/api/v1/monitors", &headers, body.as_bytes()));
         }

@@ -14,22 +14,19 @@ async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
     let (ours, theirs) = (&world.ours, &world.theirs);
     let mut tried = 0;
     for route in routes().iter().filter(|route| route.id_count() > 0) {
-        let second = |of_job: &str, of_config: &str| {
-            if route.parts[1] == "/jobs/" { of_job.to_owned() } else { of_config.to_owned() }
-        };
-        let first = if route.parts[0] == "/alert-configs/" { &theirs.free } else { &theirs.monitor };
-        let our_first = if route.parts[0] == "/alert-configs/" { &ours.free } else { &ours.monitor };
+        let (our_ids, their_ids) = (route.ids(ours), route.ids(theirs));
         // Theirs in each place, and in both.
-        let mut cases = vec![vec![first.clone(), second(&ours.job, &ours.attached)]];
-        if route.id_count() == 2 {
-            cases.push(vec![our_first.clone(), second(&theirs.job, &theirs.attached)]);
-            cases.push(vec![our_first.clone(), second(&theirs.job, &theirs.free)]);
-            cases.push(vec![first.clone(), second(&theirs.job, &theirs.attached)]);
+        let mut cases = vec![their_ids.clone()];
+        if let ([our_first, our_second], [their_first, their_second]) = (&our_ids[..], &their_ids[..]) {
+            cases.push(vec![their_first.clone(), our_second.clone()]);
+            cases.push(vec![our_first.clone(), their_second.clone()]);
+            if route.parts[1] == "/alert-configs/" {
+                cases.push(vec![our_first.clone(), theirs.free.clone()]);
+            }
         }
         for ids in cases {
             let unknown: Vec<String> = ids.iter().map(|_| Uuid::new_v4().to_string()).collect();
-            let belongs_to_us =
-                |id: &String| [&ours.monitor, &ours.job, &ours.attached, &ours.free].contains(&id);
+            let belongs_to_us = |id: &String| our_ids.contains(id);
             // The same request with unknown ids for theirs.
             let without: Vec<&str> = ids
                 .iter()
@@ -51,7 +48,7 @@ async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 17);
+    assert_eq!(tried, 22);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,9 +82,12 @@ async fn lists_show_ones_own_only() {
         assert_eq!(ids(tenant, "/monitors", "monitor_id").await, BTreeSet::from([own.monitor.clone()]));
         let configs = BTreeSet::from([own.attached.clone(), own.free.clone()]);
         assert_eq!(ids(tenant, "/alert-configs", "alert_config_id").await, configs);
+        let keys = BTreeSet::from([own.ping_key.clone()]);
+        assert_eq!(ids(tenant, "/ping-keys", "ping_key_id").await, keys);
     }
     for tenant in ["Acme", "acme ", " acme", "acme%", "_", "initech"] {
         assert!(ids(tenant, "/monitors", "monitor_id").await.is_empty(), "{tenant}");
         assert!(ids(tenant, "/alert-configs", "alert_config_id").await.is_empty(), "{tenant}");
+        assert!(ids(tenant, "/ping-keys", "ping_key_id").await.is_empty(), "{tenant}");
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct World {
 pub(crate) struct Belongings {
     pub(crate) monitor: String,
     pub(crate) job: String,
+    /// The fail.
+    pub(crate) signal: String,
+    pub(crate) ping_key: String,
     pub(crate) ping_url: String,
     /// Attached to the monitor.
     pub(crate) attached: String,
@@ -44,6 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let monitor = &["/monitors/", ""];
     let config = &["/alert-configs/", ""];
     let of_monitor = &["/monitors/", "/alert-configs"];
+    let retention = &["/retention"];
     [
         (Method::GET, &["/monitors"] as &[&str], false),
         (Method::POST, &["/monitors"], true),
@@ -52,6 +56,9 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::DELETE, monitor, false),
         (Method::GET, &["/monitors/", "/jobs"], false),
         (Method::GET, &["/monitors/", "/jobs/", ""], false),
+        (Method::GET, &["/monitors/", "/pings"], false),
+        (Method::GET, &["/monitors/", "/pings/", ""], false),
+        (Method::POST, &["/monitors/", "/ping-url"], false),
         (Method::GET, of_monitor, false),
         (Method::POST, of_monitor, true),
         (Method::DELETE, &["/monitors/", "/alert-configs/", ""], false),
@@ -60,6 +67,11 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, config, false),
         (Method::PATCH, config, true),
         (Method::DELETE, config, false),
+        (Method::GET, &["/ping-keys"], false),
+        (Method::POST, &["/ping-keys"], true),
+        (Method::DELETE, &["/ping-keys/", ""], false),
+        (Method::GET, retention, false),
+        (Method::PATCH, retention, true),
     ]
     .into_iter()
     .map(|(method, parts, takes_body)| Route { method, parts, takes_body })
@@ -79,11 +91,22 @@ impl Route {
 
     /// The path to what belongs to somebody.
     pub(crate) fn to(&self, who: &Belongings) -> String {
-        match self.parts {
-            ["/alert-configs/", ..] => self.with(&[&who.free]),
-            [_, "/jobs/", _] => self.with(&[&who.monitor, &who.job]),
-            _ => self.with(&[&who.monitor, &who.attached]),
-        }
+        let ids = self.ids(who);
+        self.with(&ids.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// What belongs to somebody, for each place.
+    pub(crate) fn ids(&self, who: &Belongings) -> Vec<String> {
+        let ids: &[&String] = match self.parts {
+            ["/alert-configs/", ..] => &[&who.free],
+            ["/ping-keys/", ..] => &[&who.ping_key],
+            [_, "/jobs/", _] => &[&who.monitor, &who.job],
+            [_, "/pings/", _] => &[&who.monitor, &who.signal],
+            [_, _, _] => &[&who.monitor, &who.attached],
+            [_, _] => &[&who.monitor],
+            _ => &[],
+        };
+        ids.iter().map(ToString::to_string).collect()
     }
 
     pub(crate) fn id_count(&self) -> usize {
@@ -95,6 +118,8 @@ impl Route {
         match self.parts {
             ["/alert-configs", ..] | ["/alert-configs/", ..] => good_alert_config(),
             [_, "/alert-configs"] => json!({ "alert_config_ids": [who.free] }),
+            ["/ping-keys", ..] => json!({ "name": "a" }),
+            ["/retention"] => json!({ "most_pings": 10, "history_duration": 86_400 }),
             _ => good_monitor(),
         }
     }
@@ -114,6 +139,7 @@ impl World {
         let cronmon = CronMon::start().await;
         let ours = Belongings::of(&cronmon, "acme").await;
         let theirs = Belongings::of(&cronmon, "globex").await;
+        spool_something(&cronmon).await;
         let before = contents(&cronmon.pool).await;
         for (table, (rows, _)) in &before {
             assert!(*rows > 0, "{table} holds nothing that could be spoiled");
@@ -174,6 +200,13 @@ impl Refusal {
     }
 }
 
+/// What late-check would have written of the spool.
+async fn spool_something(cronmon: &CronMon) {
+    let statement = "insert into spool_watch (seen_at, empty_at, waiting) values (now(), now(), 0);
+         insert into parked_signal values (gen_random_uuid(), now(), 'no signal', 'x');";
+    cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
+}
+
 impl Belongings {
     async fn of(cronmon: &CronMon, tenant: &str) -> Self {
         let create = async |path: &str, body: Value| {
@@ -192,10 +225,18 @@ impl Belongings {
         let body = json!({ "alert_config_ids": [attached] });
         assert_eq!(cronmon.call_as(tenant, Method::POST, &path, Some(&body)).await.status, 204);
         cronmon.ping(&monitor, "/3").await;
+        let ping_key = create("/ping-keys", json!({ "name": "a" })).await;
+        let body = json!({ "most_pings": 5, "history_duration": 100_000 });
+        let retention = cronmon.call_as(tenant, Method::PATCH, "/retention", Some(&body)).await;
+        assert_eq!(retention.status, 200);
+        let path = format!("/monitors/{monitor_id}/pings");
+        let pings = cronmon.call_as(tenant, Method::GET, &path, None).await.body;
         let path = format!("/monitors/{monitor_id}/jobs");
         let jobs = cronmon.call_as(tenant, Method::GET, &path, None).await.body;
         Self {
             job: text(&jobs["data"][0]["job_id"]),
+            signal: text(&pings["data"][0]["signal_id"]),
+            ping_key: text(&ping_key["ping_key_id"]),
             ping_url: text(&monitor["ping_url"]),
             free: text(&free["alert_config_id"]),
             monitor: monitor_id,

@@ -23,6 +23,7 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
             "name": "a", "schedule": { "cron": "0 3 * * *", "timezone": "Europe/Riga" },
             "expected_duration": 60, "grace_duration": 61, "start_grace_duration": 62, "early_duration": 63,
             "failure_threshold": 2, "recovery_threshold": 3, "alert_on": "every", "armed": true,
+            "slug": "c", "tags": ["prod", "db"], "resume_on_ping": true, "keywords": { "fail": ["error"] },
         }))
         .await;
 
@@ -41,7 +42,7 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         json!({
             "name": "b", "expected_duration": null, "grace_duration": 71, "schedule": null,
             "start_grace_duration": null, "early_duration": null, "failure_threshold": null,
-            "recovery_threshold": null,
+            "recovery_threshold": null, "slug": null, "tags": null, "resume_on_ping": null, "keywords": null,
         }),
     )
     .await;
@@ -56,6 +57,10 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         ("alert_on", json!("every")),
         ("next_expected_at", json!(null)),
         ("due_at", json!(null)),
+        ("slug", json!("c")),
+        ("tags", json!([])),
+        ("resume_on_ping", json!(false)),
+        ("keywords", json!(null)),
         ("monitor_id", monitor["monitor_id"].clone()),
         ("ping_url", monitor["ping_url"].clone()),
         ("created_at", monitor["created_at"].clone()),
@@ -69,7 +74,8 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         json!({
             "name": "c", "expected_duration": 1, "grace_duration": 2, "schedule": { "every": 3 },
             "start_grace_duration": 4, "early_duration": 5, "failure_threshold": 6, "recovery_threshold": 7,
-            "alert_on": "first",
+            "alert_on": "first", "slug": "d", "tags": ["eu"], "resume_on_ping": true,
+            "keywords": { "success": ["done"], "fail": [] },
         }),
     )
     .await;
@@ -83,6 +89,10 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         ("failure_threshold", json!(6)),
         ("recovery_threshold", json!(7)),
         ("alert_on", json!("first")),
+        ("slug", json!("d")),
+        ("tags", json!(["eu"])),
+        ("resume_on_ping", json!(true)),
+        ("keywords", json!({ "fail": null, "success": ["done"], "start": null })),
     ] {
         assert_eq!(changed[field], value, "{field}");
     }
@@ -174,6 +184,9 @@ async fn a_deleted_monitor_is_gone_with_everything_that_was_about_it() {
         (Method::DELETE, path(&monitor), None),
         (Method::GET, format!("{}/jobs", path(&monitor)), None),
         (Method::GET, format!("{}/jobs/{}", path(&monitor), Uuid::new_v4()), None),
+        (Method::GET, format!("{}/pings", path(&monitor)), None),
+        (Method::GET, format!("{}/pings/{}", path(&monitor), Uuid::new_v4()), None),
+        (Method::POST, format!("{}/ping-url", path(&monitor)), None),
         (Method::GET, attached.clone(), None),
         (Method::POST, attached, Some(&ids)),
     ] {

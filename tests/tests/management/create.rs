@@ -31,6 +31,8 @@ async fn a_name_and_a_schedule_suffice() {
         without_what_is_random(&cronmon, monitor),
         json!({
             "name": "backup",
+            "slug": "backup",
+            "tags": [],
             "schedule": { "cron": "0 3 * * *", "timezone": "Europe/Riga" },
             "expected_duration": null,
             "grace_duration": 3600,
@@ -42,6 +44,8 @@ async fn a_name_and_a_schedule_suffice() {
             "status": "new",
             "running": false,
             "armed": false,
+            "resume_on_ping": false,
+            "keywords": null,
             "created_at": "2026-11-22T12:00:00Z",
             "next_expected_at": null,
             "due_at": null,
@@ -65,6 +69,8 @@ async fn the_body_of_the_original_makes_a_monitor_of_the_original() {
         without_what_is_random(&cronmon, monitor),
         json!({
             "name": "backup",
+            "slug": "backup",
+            "tags": [],
             "schedule": null,
             "expected_duration": 1800,
             "grace_duration": 600,
@@ -76,6 +82,8 @@ async fn the_body_of_the_original_makes_a_monitor_of_the_original() {
             "status": "new",
             "running": false,
             "armed": false,
+            "resume_on_ping": false,
+            "keywords": null,
             "created_at": "2026-11-22T12:00:00Z",
             "next_expected_at": null,
             "due_at": null,
@@ -98,6 +106,8 @@ async fn every_field_may_be_given() {
         "name": "\u{fc}\u{1f980} \"quoted\" <b>", "schedule": { "every": 31_622_400 }, "expected_duration": 0,
         "grace_duration": 31_622_400, "start_grace_duration": 0, "early_duration": 31_622_400,
         "failure_threshold": 1000, "recovery_threshold": 2, "alert_on": "every", "armed": true,
+        "slug": "a-slug_of_its-own", "tags": ["prod", "\u{fc}\u{1f980}"], "resume_on_ping": true,
+        "keywords": { "fail": ["error", "\u{fc}\u{1f980}"], "success": ["done"], "start": ["begin"] },
     });
     let monitor = cronmon.create(given.clone()).await;
     for (field, value) in given.as_object().unwrap() {
@@ -114,10 +124,13 @@ async fn null_means_the_default() {
         .create(json!({
             "name": "a", "schedule": { "every": 6000 }, "expected_duration": null, "grace_duration": null,
             "start_grace_duration": null, "early_duration": null, "failure_threshold": null,
-            "recovery_threshold": null, "alert_on": null, "armed": null,
+            "recovery_threshold": null, "alert_on": null, "armed": null, "slug": null, "tags": null,
+            "resume_on_ping": null, "keywords": null,
         }))
         .await;
     assert_eq!(with_nulls["grace_duration"], 600);
+    assert_eq!((&plain["slug"], &with_nulls["slug"]), (&json!("a"), &json!("a-2")));
+    with_nulls["slug"] = json!("a");
     for monitor in [&mut plain, &mut with_nulls] {
         *monitor = without_what_is_random(&cronmon, monitor.take());
     }

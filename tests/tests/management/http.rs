@@ -41,10 +41,18 @@ async fn every_answer_has_the_headers_of_the_original() {
         (Method::DELETE, format!("/api/v1{}", path(&gone)), None, 204),
         (Method::PUT, one.clone(), None, 405),
         (Method::GET, format!("{one}/jobs"), None, 200),
+        (Method::GET, format!("{one}/pings"), None, 200),
+        (Method::GET, format!("{one}/pings?limit=0"), None, 422),
+        (Method::POST, format!("{one}/ping-url"), None, 200),
         (Method::GET, format!("{one}/alert-configs"), None, 200),
         (Method::GET, format!("/api/v1/monitors/{unknown}"), None, 404),
         (Method::GET, "/api/v1/monitors/x".to_owned(), None, 422),
         (Method::GET, "/api/v1/alert-configs".to_owned(), None, 200),
+        (Method::GET, "/api/v1/ping-keys".to_owned(), None, 200),
+        (Method::POST, "/api/v1/ping-keys".to_owned(), Some("{}"), 200),
+        (Method::DELETE, format!("/api/v1/ping-keys/{unknown}"), None, 404),
+        (Method::GET, "/api/v1/retention".to_owned(), None, 200),
+        (Method::PATCH, "/api/v1/retention".to_owned(), Some(r#"{"most_pings":1}"#), 200),
         (Method::GET, "/api/v1/nothing".to_owned(), None, 404),
         (Method::GET, "/".to_owned(), None, 404),
         (Method::OPTIONS, one.clone(), None, 200),
@@ -111,6 +119,10 @@ async fn a_slash_at_the_end_changes_nothing_and_head_works_where_get_does() {
         one.clone(),
         format!("{one}/jobs"),
         format!("{one}/jobs/{job}"),
+        format!("{one}/pings"),
+        format!("{one}/pings/{job}"),
+        "/api/v1/ping-keys".to_owned(),
+        "/api/v1/retention".to_owned(),
         format!("{one}/alert-configs"),
         "/api/v1/alert-configs".to_owned(),
         format!("/api/v1/alert-configs/{}", config["alert_config_id"].as_str().unwrap()),
@@ -159,6 +171,11 @@ async fn a_wrong_method_or_path_is_refused_in_the_one_error_shape() {
         (Method::POST, "/health".to_owned()),
         (Method::DELETE, "/health/ready".to_owned()),
         (Method::PUT, "/alert-configs".to_owned()),
+        (Method::POST, format!("{one}/pings")),
+        (Method::GET, format!("{one}/ping-url")),
+        (Method::PATCH, "/ping-keys".to_owned()),
+        (Method::GET, format!("/ping-keys/{}", Uuid::new_v4())),
+        (Method::POST, "/retention".to_owned()),
     ] {
         let answer = cronmon.call(method.clone(), &path, None).await;
         assert_eq!(answer.status, 405, "{method} {path}");
@@ -187,7 +204,12 @@ async fn health_says_pong_and_ready_says_how_far_behind_the_work_is() {
         assert_eq!(ready.status(), 200);
         serde_json::from_str(&ready.text().await.unwrap()).unwrap()
     };
-    let behind = |judging: i64, delivery: i64| json!({ "data": { "judging_behind_duration": judging, "delivery_behind_duration": delivery } });
+    let behind = |judging: i64, delivery: i64| {
+        json!({ "data": {
+            "judging_behind_duration": judging, "delivery_behind_duration": delivery, "spool": null,
+            "parked_pings": 0,
+        } })
+    };
     assert_eq!(ready().await, behind(0, 0));
     cronmon.hear_everything_at("http://127.0.0.1:1/").await;
     let monitor =
@@ -211,8 +233,7 @@ async fn without_a_database_callers_are_told_to_come_again() {
         "code": 503, "reason": "Service Unavailable",
         "description": "The database can't be reached at the moment; try again in some seconds.",
     } });
-    for path in
-        ["/health/ready".to_owned(), "/monitors".to_owned(), path(&monitor), "/alert-configs".to_owned()]
+    for path in ["/health/ready", "/monitors", &path(&monitor), "/alert-configs", "/ping-keys", "/retention"]
     {
         let response = request(&cronmon, Method::GET, &format!("/api/v1{path}"), None).await;
         assert_eq!(response.status(), 503, "{path}");

@@ -3,9 +3,15 @@
 mod change;
 mod create;
 mod crontab_line;
+mod history;
 mod http;
 mod jobs;
+mod keywords;
 mod lists;
+mod monitor_slugs;
+mod ping_keys;
+mod ping_url;
+mod retention;
 mod status;
 mod warnings;
 

@@ -8,11 +8,12 @@ use database::schedules::{ScheduleColumns, schedule_of};
 use domain::rules::slot_after_edit;
 use domain::{AlertOn, Rules, Schedule};
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::create::{expect, seconds};
-use super::decisions::{Change, KNOWN_FIELDS};
+use super::decisions::{Besides, Change, KNOWN_FIELDS};
 use super::read::one_monitor;
 use super::shown::ShownMonitor;
 use crate::App;
@@ -30,6 +31,7 @@ pub(crate) async fn change(
     let now = (app.clock)().trunc_subsecs(6);
     let name = fields.name()?;
     let change = Change::read(&mut fields, now)?;
+    let besides = Besides::read(&mut fields)?;
     let mut unknown = Vec::new();
     if fields.optional::<serde_json::Value>("armed")? != Given::Absent {
         unknown.push("armed was ignored: it counts when a monitor is created".to_owned());
@@ -42,12 +44,18 @@ pub(crate) async fn change(
     let rules = change.over(old.rules.clone());
 
     let schedule = ScheduleColumns::from(&rules.schedule);
+    let keywords = besides.keywords.as_ref();
     transaction
         .execute_typed(
             "update monitor set
                  name = $3, schedule_kind = $4, every_seconds = $5, cron = $6, timezone = $7,
                  expected_duration = $8, grace_duration = $9, start_grace_duration = $10, early_duration = $11,
                  failure_threshold = $12, recovery_threshold = $13, alert_on = $14,
+                 slug = coalesce($15, slug), tags = coalesce($16, tags),
+                 resume_on_ping = coalesce($17, resume_on_ping),
+                 fail_keywords = case when $18 then $19 else fail_keywords end,
+                 success_keywords = case when $18 then $20 else success_keywords end,
+                 start_keywords = case when $18 then $21 else start_keywords end,
                  schedule_version = schedule_version + 1, revision = revision + 1
              where monitor_id = $1 and tenant = $2",
             &[
@@ -65,9 +73,20 @@ pub(crate) async fn change(
                 (&rules.failure_threshold, Type::INT4),
                 (&rules.recovery_threshold, Type::INT4),
                 (&rules.alert_on.name(), Type::TEXT),
+                (&besides.slug, Type::TEXT),
+                (&besides.tags, Type::TEXT_ARRAY),
+                (&besides.resume_on_ping, Type::BOOL),
+                (&keywords.is_some(), Type::BOOL),
+                (&keywords.and_then(|all| all.fail.as_ref()), Type::TEXT_ARRAY),
+                (&keywords.and_then(|all| all.success.as_ref()), Type::TEXT_ARRAY),
+                (&keywords.and_then(|all| all.start.as_ref()), Type::TEXT_ARRAY),
             ],
         )
-        .await?;
+        .await
+        .map_err(|e| match &besides.slug {
+            Some(slug) if is_taken(&e) => ApiError::slug_taken(slug),
+            _ => e.into(),
+        })?;
     if old.rules.expects_otherwise(&rules) {
         let next_slot = if old.armed {
             slot_after_edit(&old.rules.schedule, &rules.schedule, old.next_slot, now)
@@ -82,6 +101,11 @@ pub(crate) async fn change(
 
     monitor.warnings.extend(unknown);
     Ok(Data::one(monitor))
+}
+
+/// The new slug is another monitor's, or becomes it at this moment: two that swap theirs wait for each other.
+fn is_taken(e: &tokio_postgres::Error) -> bool {
+    matches!(e.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
 struct Old {

@@ -2,14 +2,15 @@
 //! their defaults. The row holds the result; no code asks later which door it came through.
 
 use chrono::{DateTime, Duration, Utc};
-use domain::{AlertOn, Cron, MAX_DURATION, Rules, Schedule};
+use domain::{AlertOn, Cron, MAX_DURATION, Rules, Schedule, slug, tags};
 use serde_json::Value;
 
+use super::keywords::Keywords;
 use crate::answers::{ApiError, ApiResult};
 use crate::requests::{Fields, Given, no_nul, wrong};
 
 /// Every field of a body, for the one who mistyped another.
-pub(super) const KNOWN_FIELDS: [&str; 10] = [
+pub(super) const KNOWN_FIELDS: [&str; 14] = [
     "name",
     "schedule",
     "expected_duration",
@@ -20,6 +21,10 @@ pub(super) const KNOWN_FIELDS: [&str; 10] = [
     "recovery_threshold",
     "alert_on",
     "armed",
+    "slug",
+    "tags",
+    "resume_on_ping",
+    "keywords",
 ];
 
 const MOST_RESULTS_IN_A_ROW: i32 = 1_000;
@@ -124,6 +129,34 @@ impl Refinements {
             alert_on: self.alert_on.value().unwrap_or(rules.alert_on),
             ..rules
         }
+    }
+}
+
+/// What a monitor has beside its rules: how it is found, and what is made of its pings. `None` where a body says
+/// nothing, so that an old one keeps its value.
+pub(super) struct Besides {
+    pub(super) slug: Option<String>,
+    pub(super) tags: Option<Vec<String>>,
+    pub(super) resume_on_ping: Option<bool>,
+    pub(super) keywords: Option<Keywords>,
+}
+
+impl Besides {
+    /// Null clears what can be cleared; a slug stays.
+    pub(super) fn read(fields: &mut Fields) -> ApiResult<Self> {
+        let slug = fields.optional::<String>("slug")?.try_map(|text| {
+            let why = "it has 1 to 100 characters, of a to z, 0 to 9, _ and -";
+            if slug::is_slug(&text) { Ok(text) } else { Err(wrong("slug", &why)) }
+        })?;
+        let tags = fields
+            .optional::<Vec<String>>("tags")?
+            .try_map(|given| tags::check(given).map_err(|why| wrong("tags", &why)))?;
+        Ok(Self {
+            slug: slug.value(),
+            tags: tags.or_default(),
+            resume_on_ping: fields.optional("resume_on_ping")?.or_default(),
+            keywords: fields.optional("keywords")?.try_map(Keywords::parse)?.or_default(),
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::crontab_line::crontab_line;
+use super::keywords::Keywords;
 use crate::PublicUrl;
 use crate::answers::ApiResult;
 
@@ -19,7 +20,8 @@ use crate::answers::ApiResult;
 pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
      m.every_seconds, m.cron, m.timezone, m.expected_duration, m.grace_duration, m.start_grace_duration, \
      m.early_duration, m.failure_threshold, m.recovery_threshold, m.alert_on, m.status, m.armed, m.open_jobs, \
-     m.next_slot, m.last_signal_at, \
+     m.next_slot, m.last_signal_at, m.slug, m.tags, m.resume_on_ping, m.fail_keywords, m.success_keywords, \
+     m.start_keywords, \
      least(slot_deadline(m), case when m.open_jobs > 0 then ( \
          select min(j.due_at) from job j \
          where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) as deadline, \
@@ -34,6 +36,8 @@ pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.cre
 pub(crate) struct ShownMonitor {
     pub(super) monitor_id: Uuid,
     name: String,
+    slug: String,
+    tags: Vec<String>,
     schedule: Value,
     expected_duration: Option<i32>,
     grace_duration: i32,
@@ -45,6 +49,8 @@ pub(crate) struct ShownMonitor {
     status: String,
     running: bool,
     armed: bool,
+    resume_on_ping: bool,
+    keywords: Option<Keywords>,
     ping_url: String,
     crontab_line: String,
     created_at: DateTime<Utc>,
@@ -70,6 +76,8 @@ impl ShownMonitor {
             monitor_id: row.try_get("monitor_id")?,
             warnings: warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?, never_pinged),
             name,
+            slug: row.try_get("slug")?,
+            tags: row.try_get("tags")?,
             expected_duration,
             grace_duration: row.try_get("grace_duration")?,
             start_grace_duration: row.try_get("start_grace_duration")?,
@@ -80,6 +88,8 @@ impl ShownMonitor {
             status: row.try_get("status")?,
             running: row.try_get::<_, i32>("open_jobs")? > 0,
             armed: row.try_get("armed")?,
+            resume_on_ping: row.try_get("resume_on_ping")?,
+            keywords: Keywords::of(row)?,
             crontab_line: crontab_line(&schedule, &ping_url),
             ping_url,
             schedule: shown_schedule(&schedule),
@@ -137,7 +147,7 @@ fn warnings(
 }
 
 impl PublicUrl {
-    pub(super) fn base(&self, headers: &HeaderMap) -> String {
+    pub(crate) fn base(&self, headers: &HeaderMap) -> String {
         match self {
             Self::Fixed(url) => url.clone(),
             Self::FromHost => {

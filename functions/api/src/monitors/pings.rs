@@ -1,0 +1,219 @@
+//! The history of a monitor: its pings.
+
+use axum::extract::State;
+use chrono::{DateTime, Utc};
+use domain::SignalKind;
+use serde::Serialize;
+use tokio_postgres::Row;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::cursor::Cursor;
+use super::jobs::monitor_exists;
+use crate::App;
+use crate::answers::{ApiError, ApiResult, Data};
+use crate::requests::{Caller, Ids, Query, wrong};
+
+/// Pings of one page.
+const MOST: i64 = 100;
+
+/// Bytes of a body in a list.
+const SHOWN_BODY: usize = 10_000;
+
+/// Bytes of a page. Lambda answers with 6 MB at most, and writes each quote and backslash of it twice.
+const LONGEST_PAGE: usize = 4_000_000;
+
+#[derive(Serialize)]
+pub(crate) struct Ping {
+    signal_id: Uuid,
+    received_at: DateTime<Utc>,
+    kind: String,
+    rid: Option<Uuid>,
+    exit_status: Option<i16>,
+    /// Of the run that this ping ended, if its start was announced; whole seconds.
+    duration: Option<i64>,
+    /// The run that it began or ended.
+    job_id: Option<Uuid>,
+    source_address: Option<String>,
+    user_agent: Option<String>,
+    body: Option<String>,
+    /// How much of the body was kept.
+    body_bytes: i32,
+    body_truncated: bool,
+}
+
+pub(crate) async fn list(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Ids([monitor_id]): Ids<1>,
+    query: Query,
+) -> ApiResult<Data<Vec<Ping>>> {
+    let wanted = Wanted::read(&query)?;
+    let client = app.pool.get().await?;
+    monitor_exists(&**client, &tenant, monitor_id).await?;
+    // The page first, by the index signal_newest_first; only then its bodies and jobs.
+    let statement = format!(
+        "select {PING_COLUMNS}
+         from (
+             select * from signal
+             where monitor_id = $1
+               and received_at <= coalesce($3, 'infinity')
+               and (received_at, signal_id) < (coalesce($3, 'infinity'), coalesce($4, signal_id))
+               and received_at >= coalesce($5, '-infinity') and received_at < coalesce($6, 'infinity')
+               and ($7::text[] is null or kind = any ($7))
+               and ($8::uuid is null or rid = $8)
+             order by received_at desc, signal_id desc limit $9
+         ) s {ENDED_JOB}
+         order by s.received_at desc, s.signal_id desc"
+    );
+    // One more than is shown, to know whether there is more.
+    let rows = client
+        .query_typed(
+            &statement,
+            &[
+                (&monitor_id, Type::UUID),
+                (&i32::try_from(SHOWN_BODY).unwrap_or(i32::MAX), Type::INT4),
+                (&wanted.after.map(|cursor| cursor.received_at), Type::TIMESTAMPTZ),
+                (&wanted.after.map(|cursor| cursor.signal_id), Type::UUID),
+                (&wanted.since, Type::TIMESTAMPTZ),
+                (&wanted.until, Type::TIMESTAMPTZ),
+                (&wanted.kinds, Type::TEXT_ARRAY),
+                (&wanted.rid, Type::UUID),
+                (&(wanted.limit + 1), Type::INT8),
+            ],
+        )
+        .await?;
+
+    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    let mut page: Vec<Ping> = Vec::with_capacity(rows.len());
+    let mut bytes = 0;
+    for row in &rows {
+        let ping = Ping::of(row)?;
+        bytes += serde_json::to_vec(&ping).map_or(LONGEST_PAGE, |json| json.len() + 1);
+        if page.len() == limit || bytes > LONGEST_PAGE && !page.is_empty() {
+            let last = page.last().map(Ping::position);
+            return Ok(Data::page(page, last.map(Cursor::encode)));
+        }
+        page.push(ping);
+    }
+    Ok(Data::page(page, None))
+}
+
+/// One ping with the whole of its body, as far as it was kept.
+pub(crate) async fn read(
+    State(app): State<App>,
+    Caller(tenant): Caller,
+    Ids([monitor_id, signal_id]): Ids<2>,
+) -> ApiResult<Data<Ping>> {
+    let client = app.pool.get().await?;
+    monitor_exists(&**client, &tenant, monitor_id).await?;
+    let statement = format!(
+        "select {PING_COLUMNS} from signal s {ENDED_JOB} where s.monitor_id = $1 and s.signal_id = $3"
+    );
+    let rows = client
+        .query_typed(
+            &statement,
+            &[(&monitor_id, Type::UUID), (&i32::MAX, Type::INT4), (&signal_id, Type::UUID)],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| ApiError::no_ping(signal_id, monitor_id))?;
+    Ping::of(row).map(Data::one)
+}
+
+/// What [`Ping::of`] reads, of `signal s` and the job `j` that it ended, joined by [`ENDED_JOB`]. Bound to the
+/// tenant by who calls it; `$2` is how much of a body is shown.
+const PING_COLUMNS: &str = "s.signal_id, s.received_at, s.kind, s.rid, s.exit_status, s.job_id, \
+     s.source_address, s.user_agent, substring(s.body from 1 for $2) as body, octet_length(s.body) as body_bytes, \
+     j.start_time, j.end_time";
+
+const ENDED_JOB: &str = "left join job j on j.job_id = s.job_id and j.monitor_id = s.monitor_id \
+     and j.announced and j.ended_by = s.signal_id";
+
+impl Ping {
+    fn of(row: &Row) -> ApiResult<Self> {
+        let start: Option<DateTime<Utc>> = row.try_get("start_time")?;
+        let end: Option<DateTime<Utc>> = row.try_get("end_time")?;
+        let body: Option<&[u8]> = row.try_get("body")?;
+        let body_bytes = row.try_get::<_, Option<i32>>("body_bytes")?.unwrap_or(0);
+        let body_truncated = body.is_some_and(|body| i32::try_from(body.len()) != Ok(body_bytes));
+        Ok(Self {
+            signal_id: row.try_get("signal_id")?,
+            received_at: row.try_get("received_at")?,
+            kind: row.try_get("kind")?,
+            rid: row.try_get("rid")?,
+            exit_status: row.try_get("exit_status")?,
+            duration: start.zip(end).map(|(start, end)| (end - start).num_seconds()),
+            job_id: row.try_get("job_id")?,
+            source_address: row.try_get("source_address")?,
+            user_agent: row.try_get("user_agent")?,
+            body: body.map(|body| text(body, body_truncated)),
+            body_bytes,
+            body_truncated,
+        })
+    }
+
+    fn position(&self) -> Cursor {
+        Cursor { received_at: self.received_at, signal_id: self.signal_id }
+    }
+}
+
+/// A body that was cut by us does not end within a character.
+fn text(body: &[u8], cut: bool) -> String {
+    let whole = match std::str::from_utf8(body) {
+        Err(e) if cut && e.error_len().is_none() => body.get(..e.valid_up_to()).unwrap_or(body),
+        _ => body,
+    };
+    String::from_utf8_lossy(whole).into_owned()
+}
+
+/// What the query asks for.
+struct Wanted {
+    kinds: Option<Vec<&'static str>>,
+    rid: Option<Uuid>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    limit: i64,
+    after: Option<Cursor>,
+}
+
+impl Wanted {
+    fn read(query: &Query) -> ApiResult<Self> {
+        let kinds: Vec<&str> = query
+            .all("kind")
+            .flat_map(|value| value.split(','))
+            .map(|name| {
+                let kind = SignalKind::from_name(name);
+                kind.map(SignalKind::name)
+                    .ok_or_else(|| wrong("kind", &"it is one of start, success, fail and log"))
+            })
+            .collect::<ApiResult<_>>()?;
+        let rid = query
+            .one("rid")?
+            .map(|text| Uuid::try_parse(text).map_err(|_| wrong("rid", &"it is not a UUID")));
+        let limit = query.one("limit")?.map(|text| match text.parse() {
+            Ok(limit @ 1..=MOST) => Ok(limit),
+            _ => Err(wrong("limit", &format!("it must be from 1 to {MOST}"))),
+        });
+        let after = query.one("cursor")?.map(|text| {
+            Cursor::parse(text).ok_or_else(|| wrong("cursor", &"it is not the next_cursor of a page"))
+        });
+        Ok(Self {
+            kinds: Some(kinds).filter(|kinds| !kinds.is_empty()),
+            rid: rid.transpose()?,
+            since: instant(query, "since")?,
+            until: instant(query, "until")?,
+            limit: limit.transpose()?.unwrap_or(MOST),
+            after: after.transpose()?,
+        })
+    }
+}
+
+fn instant(query: &Query, name: &str) -> ApiResult<Option<DateTime<Utc>>> {
+    let Some(text) = query.one(name)? else { return Ok(None) };
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(instant) => Ok(Some(instant.to_utc())),
+        Err(_) => {
+            Err(wrong(name, &"it must be an instant like 2026-11-22T12:00:00Z; in a URL a + is written %2B"))
+        }
+    }
+}
