@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-const STRINGS: usize = 300;
+const STRINGS: usize = 500;
 
 /// Bytes of all kinds, of text, and of what means something somewhere.
 fn random_strings(seed: u64) -> Vec<Vec<u8>> {
