@@ -296,5 +296,7 @@ async fn every_alert_config_of_the_tenant_hears_of_a_monitor_that_a_ping_created
         attached["data"].as_array().unwrap().iter().map(|config| config["name"].as_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["a", "b"]);
+    let all = "select count(*) from monitor_alert_config";
+    assert_eq!(count(&cronmon.pool, all).await, 2, "and no other tenant's");
     assert_eq!(count(&cronmon.pool, "select count(*) from delivery").await, 2, "the fail already");
 }
