@@ -529,22 +529,23 @@ begin
         where m.monitor_id > v_walk.done_up_to
         order by m.monitor_id limit p_monitors
     loop
+        -- The oldest one that stays, as far as the number goes. What came at the same instant stays too.
         v_cutoff := greatest(v_monitor.too_old, (
             select received_at from signal where monitor_id = v_monitor.monitor_id
-            order by received_at desc offset v_monitor.most_pings limit 1));
+            order by received_at desc offset v_monitor.most_pings - 1 limit 1));
         delete from signal where ctid = any (array(
             select ctid from signal
-            where monitor_id = v_monitor.monitor_id and received_at <= v_cutoff
+            where monitor_id = v_monitor.monitor_id and received_at < v_cutoff
             order by received_at limit p_most - deleted for update skip locked));
         get diagnostics v_rows = row_count;
         deleted := deleted + v_rows;
 
         v_cutoff := greatest(v_monitor.too_old, (
             select start_time from job where monitor_id = v_monitor.monitor_id
-            order by start_time desc offset v_monitor.most_pings limit 1));
+            order by start_time desc offset v_monitor.most_pings - 1 limit 1));
         delete from job where ctid = any (array(
             select ctid from job
-            where monitor_id = v_monitor.monitor_id and start_time <= v_cutoff and end_time is not null
+            where monitor_id = v_monitor.monitor_id and start_time < v_cutoff and end_time is not null
             order by start_time limit p_most - deleted for update skip locked));
         get diagnostics v_rows = row_count;
         deleted := deleted + v_rows;

@@ -217,3 +217,18 @@ async fn nothing_waits_for_a_row_that_somebody_holds() {
     let done = old_history::delete(&cronmon.pool, Some(cronmon.now()), end).await.unwrap();
     assert_eq!(done, Deleted::default());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_came_at_the_same_instant_is_not_deleted_for_the_number() {
+    let cronmon = CronMon::start().await;
+    decide(&cronmon, "acme", json!({ "most_pings": 10 })).await;
+    let monitor = monitor_of(&cronmon, "acme").await;
+    for _ in 0..15 {
+        cronmon.ping(&monitor, "").await;
+    }
+    assert_eq!(delete_old(&cronmon).await.rows, 0);
+    // With ten that are newer it goes.
+    ping(&cronmon, &monitor, "", 10).await;
+    delete_old(&cronmon).await;
+    assert_eq!((rows(&cronmon, "signal", &monitor).await, rows(&cronmon, "job", &monitor).await), (10, 10));
+}
