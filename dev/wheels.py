@@ -2,6 +2,7 @@
 
 install: one tool of dev/requirements.txt, which needs nothing else, into .local/venv.
 lambda_tools: all of dev/requirements-lambda.txt, into .local/venv-lambda.
+ping_clients: all of dev/requirements-clients.txt, into .local/venv-clients.
 """
 
 from __future__ import annotations
@@ -13,16 +14,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from tools import LOCAL, ROOT, Problem, lock, say
 
 VENV = LOCAL / "venv"
-LAMBDA_VENV = LOCAL / "venv-lambda"
-LAMBDA_STAMP = LAMBDA_VENV / "stamp"
-LAMBDA_PINS = ROOT / "dev" / "requirements-lambda.txt"
-# What SAM CLI and moto ask for.
-LAMBDA_PYTHON = (3, 10)
+# What all of dev/requirements-lambda.txt and dev/requirements-clients.txt have wheels for.
+OLDEST_PYTHON = (3, 10)
 EMULATORS = {"x86_64": "aws-lambda-rie-x86_64", "aarch64": "aws-lambda-rie-arm64"}
 
 
@@ -63,32 +62,66 @@ def install(package: str) -> Path:
         return found
 
 
-def lambda_tools() -> Path:
-    """The folder with sam, cfn-lint, moto_server and cargo-lambda; the first call installs them, which takes a minute."""
-    bin = LAMBDA_VENV / "bin"
-    if _has_lambda_tools():
+@dataclass(frozen=True)
+class Tools:
+    """All that a file pins, in a venv of its own."""
+
+    venv: Path
+    pins: Path
+    what: str
+    progress: str
+
+    def bin(self) -> Path:
+        """The folder with the programs; the first call installs them."""
+        bin = self.venv / "bin"
+        if self._is_whole():
+            return bin
+        with lock(self.venv.name, waiting=f"waiting for another process, which installs {self.what}"):
+            if not self._is_whole():
+                say(f"installing {self.progress} into .local/{self.venv.name}")
+                try:
+                    _make_venv(_python_for(self.what), self.venv, self.what)
+                    _pip(bin / "python", ["--no-compile", "-r", str(self.pins)], self.what)
+                except Problem as problem:
+                    raise Missing(str(problem)) from None
+                # Only now is it whole.
+                self._stamp().write_text(self._wanted(), encoding="utf-8")
         return bin
-    with lock("venv-lambda", waiting="waiting for another process, which installs the Lambda tools"):
-        if not _has_lambda_tools():
-            say("installing SAM CLI, cargo-lambda, moto and cfn-lint into .local/venv-lambda (a minute, once)")
-            try:
-                _make_venv(_lambda_python(), LAMBDA_VENV, "the Lambda side")
-                _pip(bin / "python", ["--no-compile", "-r", str(LAMBDA_PINS)], "the Lambda tools")
-            except Problem as problem:
-                raise Missing(str(problem)) from None
-            # Only now is it whole.
-            LAMBDA_STAMP.write_text(_lambda_pins(), encoding="utf-8")
-    return bin
+
+    def _stamp(self) -> Path:
+        return self.venv / "stamp"
+
+    def _wanted(self) -> str:
+        return hashlib.sha256(self.pins.read_bytes()).hexdigest()
+
+    def _is_whole(self) -> bool:
+        # The link to a Python that was upgraded away leads nowhere.
+        there = (self.venv / "bin" / "python").exists() and self._stamp().exists()
+        return there and self._stamp().read_text(encoding="utf-8") == self._wanted()
 
 
-def _has_lambda_tools() -> bool:
-    # The link to a Python that was upgraded away leads nowhere.
-    there = (LAMBDA_VENV / "bin" / "python").exists() and LAMBDA_STAMP.exists()
-    return there and LAMBDA_STAMP.read_text(encoding="utf-8") == _lambda_pins()
+LAMBDA = Tools(
+    LOCAL / "venv-lambda",
+    ROOT / "dev" / "requirements-lambda.txt",
+    "the Lambda tools",
+    "SAM CLI, cargo-lambda, moto and cfn-lint (a minute, once)",
+)
+CLIENTS = Tools(
+    LOCAL / "venv-clients",
+    ROOT / "dev" / "requirements-clients.txt",
+    "the ping clients",
+    "borgmatic and healthchecks-io (some seconds, once)",
+)
 
 
-def _lambda_pins() -> str:
-    return hashlib.sha256(LAMBDA_PINS.read_bytes()).hexdigest()
+def lambda_tools() -> Path:
+    """The folder with sam, cfn-lint, moto_server and cargo-lambda."""
+    return LAMBDA.bin()
+
+
+def ping_clients() -> Path:
+    """The folder with borgmatic, and a python that has healthchecks_io."""
+    return CLIENTS.bin()
 
 
 def emulator() -> Path:
@@ -96,7 +129,7 @@ def emulator() -> Path:
     if sys.platform != "linux" or platform.machine() not in EMULATORS:
         raise Missing(f"the runtime interface emulator runs on Linux, not on {platform.system()} {platform.machine()}")
     lambda_tools()
-    found = next(LAMBDA_VENV.glob(f"lib/python*/site-packages/samcli/local/rapid/{EMULATORS[platform.machine()]}"), None)
+    found = next(LAMBDA.venv.glob(f"lib/python*/site-packages/samcli/local/rapid/{EMULATORS[platform.machine()]}"), None)
     if not found:
         raise Missing("this SAM CLI has no runtime interface emulator")
     # Wheels lose the right to run it.
@@ -104,19 +137,19 @@ def emulator() -> Path:
     return found
 
 
-def _lambda_python() -> str:
-    if sys.version_info >= LAMBDA_PYTHON:
+def _python_for(what: str) -> str:
+    if sys.version_info >= OLDEST_PYTHON:
         return sys.executable
-    for minor in range(14, LAMBDA_PYTHON[1] - 1, -1):
+    for minor in range(14, OLDEST_PYTHON[1] - 1, -1):
         python = shutil.which(f"python3.{minor}")
         if python:
             return python
-    raise Problem("SAM CLI and moto need Python 3.10 or newer; this one is %d.%d" % sys.version_info[:2])
+    raise Problem(f"{what} need Python 3.10 or newer; this one is %d.%d" % sys.version_info[:2])
 
 
 def _make_venv(python: str, folder: Path, needed_by: str) -> None:
     if not _works([python, "-m", "venv", "--clear", str(folder)]):
-        raise Problem(f"{needed_by} needs Python's venv module, which is missing (on Debian and Ubuntu: apt install python3-venv)")
+        raise Problem(f"for {needed_by} Python's venv module is needed, which is missing (on Debian and Ubuntu: apt install python3-venv)")
 
 
 def _pip(python: Path, wanted: list[str], what: str) -> None:
