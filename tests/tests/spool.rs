@@ -262,3 +262,19 @@ async fn without_database_and_folder_a_ping_is_refused_and_stays_so() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(machine.count("select count(*) from signal").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn started_without_the_database_it_takes_pings_for_later() {
+    let machine = Machine::new().await;
+    let cronmon = machine.start().await;
+    let ping = machine.person.creates(&cronmon.url, json!({ "name": "a", "schedule": null })).await;
+    cronmon.stop().await;
+
+    machine.proxy.refuse().await;
+    let cronmon = machine.start().await;
+    machine.person.pings(&format!("{}{ping}", cronmon.url)).await;
+    assert!(segments(&machine.folder) > 0);
+    machine.proxy.accept();
+    machine.wait_for_the_spool(&cronmon).await;
+    assert_eq!(machine.count("select count(*) from signal").await, 1);
+}

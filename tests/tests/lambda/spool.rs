@@ -154,3 +154,27 @@ async fn without_database_and_queue_a_ping_is_refused_and_stays_so() {
     person.pings(&url).await;
     assert_eq!(count(&stack.pool, "select count(*) from signal").await, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ping_past_a_deadline_goes_behind_an_earlier_one_that_may_explain_it() {
+    if !can_run() {
+        return;
+    }
+    let stack = Stack::start().await;
+    let person = Person::new(stack.issuer.token("acme"));
+    let every_2 = json!({ "name": "a", "schedule": { "every": 2 }, "grace_duration": 1 });
+    let ping = person.creates(&stack.url, every_2).await;
+    let url = format!("{}{ping}", stack.url);
+    person.pings(&url).await;
+    stack.tick().await;
+    tokio::time::sleep(Duration::from_millis(3_500)).await;
+    let earlier = message(address(&ping), SignalKind::Success, 2);
+    stack.spool.put(&earlier, Some(&group(&address(&ping)))).await;
+    person.pings(&url).await;
+    assert_eq!(stack.spool.count().await, 2);
+    stack.tick().await;
+
+    assert_eq!(stack.spool.count().await, 0);
+    assert_eq!(count(&stack.pool, "select count(*) from signal").await, 3);
+    assert_eq!(count(&stack.pool, "select count(*) from alert").await, 0);
+}
