@@ -185,17 +185,19 @@ $$;
 -- Applies a signal: the whole of a ping, in one round trip. The monitor is that of p_ping_id, or that of p_slug
 -- in the tenant whose ping key hashes to p_key_hash; there p_create, when given, says how to create it.
 -- p_searched is where keywords are looked for, when that is more than the body that is kept. p_most_per_minute:
--- null is no limit. p_from_spool: the client had its answer long ago.
+-- null is no limit. p_from_spool: the client had its answer long ago. p_shared_spool: others fill the spool too, and
+-- spool_watch says when it was empty.
 --
 -- outcome: 'applied'; 'created': applied, to a new monitor; 'repeated': this signal was here before; 'unknown':
--- there is no such monitor; 'limited': nothing was recorded, again after retry_after seconds; 'needs_slots':
+-- there is no such monitor; 'behind': nothing was done, for an earlier signal may wait in the spool that explains
+-- what would fall due: this one has to go behind it; 'limited': nothing was recorded, again after retry_after seconds; 'needs_slots':
 -- nothing was applied but what fell due before it; call again with the slots after p_received_at of that schedule
 -- version, and with the answer's calm_before (slots_after: give it those first, with give_slots).
 create function apply_signal(
     p_ping_id uuid, p_key_hash bytea, p_slug text, p_create text,
     p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid, p_exit_status smallint,
     p_source_address text, p_user_agent text, p_body bytea, p_searched bytea,
-    p_most_per_minute integer, p_from_spool boolean,
+    p_most_per_minute integer, p_from_spool boolean, p_shared_spool boolean,
     p_slots timestamptz[], p_schedule_version integer, p_calm_before boolean,
     out outcome text, out retry_after integer, out monitor_id uuid, out schedule_version integer, out cron text,
     out timezone text, out slots_after timestamptz, out calm_before boolean, out next_slot timestamptz
@@ -254,6 +256,13 @@ begin
 
     -- Signals apply in the order of the lock; time never runs backwards for a monitor.
     v_at := greatest(p_received_at, m.last_signal_at);
+    -- A spool that nobody empties any more must not keep everything: after as long as lateness waits for it.
+    if p_shared_spool and m.due_at < v_at and exists (
+        select from spool_watch where empty_at < m.due_at and empty_at > v_at - interval '15 minutes'
+    ) then
+        outcome := 'behind';
+        return;
+    end if;
     if m.status = 'late' and m.incident_began_at >= v_at and p_kind <> 'log' then
         m := withdraw_lateness(m, v_at, p_kind, p_rid, true);
     end if;

@@ -65,4 +65,8 @@ impl PingSpool for SpoolFolder {
         // Nothing waits most of the time, and making a group takes longer than asking that.
         self.0.count() > 0 && self.0.holds(&group(address))
     }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
 }

@@ -1,7 +1,7 @@
 drop function prune_history;
 drop function judge_due(timestamptz, integer, timestamptz, timestamptz);
 drop function apply_signal(uuid, bytea, text, text, uuid, timestamptz, text, uuid, smallint, text, text, bytea, bytea,
-    integer, boolean, timestamptz[], integer, boolean);
+    integer, boolean, boolean, timestamptz[], integer, boolean);
 drop function apply_older_signal, withdraw_lateness, kind_by_keywords, create_by_ping;
 
 -- Writes where the monitor stands, and when it is due again.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use database::signals::{Applied, ReceivedSignal, Terms, apply_signal, apply_signal_after_a_freeze};
+use database::signals::{Applied, Outcome, ReceivedSignal, Terms, apply_signal, apply_signal_after_a_freeze};
 use tokio::time::timeout;
 
 use crate::App;
@@ -34,31 +34,36 @@ pub(crate) enum Recorded {
 
 pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
     let Some(spool) = &app.spool else {
-        return match try_database(app, signal).await {
+        return match try_database(app, signal, false).await {
             Ok(applied) => Recorded::Applied(applied),
             Err(Failure::Refused) => Recorded::Refused,
             Err(Failure::Away) => Recorded::Lost,
         };
     };
-    let tries = !spool.holds(&signal.address) && app.breaker.lets_through(Instant::now());
-    if tries {
-        match try_database(app, signal).await {
+    let mut is_away = false;
+    if !spool.holds(&signal.address) && app.breaker.lets_through(Instant::now()) {
+        match try_database(app, signal, spool.is_shared()).await {
             Ok(applied) => {
                 if app.breaker.went_well() {
                     tracing::info!("the database takes pings again");
                 }
-                return Recorded::Applied(applied);
+                if applied.outcome != Outcome::Behind {
+                    return Recorded::Applied(applied);
+                }
             }
             Err(Failure::Refused) => return Recorded::Refused,
-            Err(Failure::Away) => app.breaker.failed(Instant::now()),
+            Err(Failure::Away) => {
+                app.breaker.failed(Instant::now());
+                is_away = true;
+            }
         }
     }
     match spool.put(signal).await {
         Ok(()) => Recorded::Spooled,
         Err(why) => {
             tracing::error!("a ping could not be spooled: {why}");
-            // Not tried yet: better out of its order than not at all.
-            if !tries && let Ok(applied) = try_database(app, signal).await {
+            // Better out of its order than not at all.
+            if !is_away && let Ok(applied) = try_database(app, signal, false).await {
                 return Recorded::Applied(applied);
             }
             Recorded::Lost
@@ -66,8 +71,9 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
     }
 }
 
-async fn try_database(app: &App, signal: &ReceivedSignal) -> Result<Applied, Failure> {
-    let terms = Terms { most_per_minute: app.most_per_minute, from_spool: false };
+/// A spool that others fill too may hold what has to come first.
+async fn try_database(app: &App, signal: &ReceivedSignal, shared_spool: bool) -> Result<Applied, Failure> {
+    let terms = Terms { most_per_minute: app.most_per_minute, from_spool: false, shared_spool };
     let applied = async {
         if app.may_freeze {
             apply_signal_after_a_freeze(&app.pool, signal, terms, SILENCE).await

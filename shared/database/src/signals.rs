@@ -64,6 +64,8 @@ pub struct Terms {
     pub most_per_minute: Option<i32>,
     /// It waited in the spool, and its client had an answer long ago.
     pub from_spool: bool,
+    /// Others fill the spool too, and it is written down when it was empty.
+    pub shared_spool: bool,
 }
 
 /// What became of a signal.
@@ -84,6 +86,8 @@ pub enum Outcome {
     Repeated,
     /// No monitor has this address.
     UnknownMonitor,
+    /// Not applied: it has to go behind what may wait in the spool.
+    Behind,
     /// Too many in a minute; nothing was recorded.
     Limited {
         /// After how many seconds the next one counts.
@@ -96,7 +100,7 @@ pub enum Outcome {
 const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_version, cron, timezone, \
      slots_after, calm_before, next_slot, \
      current_setting('cronmon.new_deliveries', true) as new_deliveries \
-     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+     from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
 
 /// Reads the column `new_deliveries`; see `migrations/V0003__new_deliveries.sql`.
 pub(crate) fn new_deliveries(row: &Row) -> Result<Vec<Uuid>, tokio_postgres::Error> {
@@ -206,6 +210,7 @@ async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Res
                     (&signal.searched, Type::BYTEA),
                     (&terms.most_per_minute, Type::INT4),
                     (&terms.from_spool, Type::BOOL),
+                    (&terms.shared_spool, Type::BOOL),
                     (&slots, Type::TIMESTAMPTZ_ARRAY),
                     (&schedule_version, Type::INT4),
                     (&calm_before, Type::BOOL),
@@ -219,6 +224,7 @@ async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Res
             "created" => Some(Outcome::Created),
             "repeated" => Some(Outcome::Repeated),
             "unknown" => Some(Outcome::UnknownMonitor),
+            "behind" => Some(Outcome::Behind),
             "limited" => Some(Outcome::Limited { retry_after: row.try_get("retry_after")? }),
             _ => None,
         };

@@ -22,6 +22,9 @@ pub trait Spool: Send + Sync {
 
     /// Whether an earlier signal to the same address waits: then a later one has to go behind it.
     fn holds(&self, address: &Address) -> bool;
+
+    /// Whether others fill it too, so that only [`watch`] tells when it was empty.
+    fn is_shared(&self) -> bool;
 }
 
 /// One text that waits. The handle is what its spool knows it by.
@@ -166,7 +169,7 @@ pub async fn replay(pool: &Pool, text: &str, now: Option<DateTime<Utc>>) -> Resu
             return park(pool, id, &why, text, now).await;
         }
     };
-    match apply_signal(pool, &signal, Terms { most_per_minute: None, from_spool: true }).await {
+    match apply_signal(pool, &signal, Terms { from_spool: true, ..Terms::default() }).await {
         Ok(applied) => match applied.outcome {
             Outcome::UnknownMonitor => {
                 park(pool, signal.signal_id, "no monitor has this address", text, now).await

@@ -152,4 +152,8 @@ impl Spool for SpoolQueue {
     fn holds(&self, _: &Address) -> bool {
         false
     }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
 }

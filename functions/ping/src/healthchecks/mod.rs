@@ -77,6 +77,8 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         Outcome::Applied | Outcome::Repeated => Reply::Ok,
         Outcome::Created => Reply::Created,
         Outcome::UnknownMonitor => Reply::NotFound,
+        // Whoever records puts it there.
+        Outcome::Behind => Reply::Unavailable,
         Outcome::Limited { retry_after } => Reply::RateLimited(retry_after),
     };
     let mut response = reply.into_response();
