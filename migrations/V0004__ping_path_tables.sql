@@ -27,7 +27,7 @@ with made as (
     from made
 )
 update monitor set slug = case n when 1 then numbered.slug
-                          else numbered.slug || '-' || left(monitor.monitor_id::text, 8) end
+                          else left(numbered.slug, 60) || '-' || monitor.monitor_id::text end
 from numbered where numbered.monitor_id = monitor.monitor_id;
 
 create unique index monitor_slug on monitor (tenant, slug);
@@ -68,6 +68,8 @@ create table parked_signal (
     reason text not null,
     message text not null
 );
+
+create index parked_signal_at on parked_signal (parked_at);
 
 -- What was last seen of the spool. Kept here so that any function can tell.
 create table spool_watch (

@@ -83,7 +83,7 @@ language sql immutable as $$
 $$;
 
 -- A signal came in time and is here only now, after its deadline was judged: if the lateness is all there is of
--- its incident, and nobody was told, it is taken back. p_next: whether the signal is the monitor's newest, and so
+-- its incident, and nobody was told, it is taken back. p_newest: whether the signal is the monitor's newest, and so
 -- still has to answer the slot.
 create function withdraw_lateness(m monitor, p_received_at timestamptz, p_kind text, p_rid uuid, p_newest boolean)
 returns monitor
@@ -124,8 +124,13 @@ begin
     delete from alert where alert_id = v_alert.alert_id;
     if v_alert.cause = 'overran' then
         update job set overran_at = null where job_id = v_alert.job_id;
-    elsif p_newest then
+    elsif p_newest and (
+        -- Still a slot of the schedule, which may have been edited since.
+        mod(extract(epoch from m.next_slot - v_alert.slot), m.every_seconds) = 0
+        or exists (select from slots_to_come where monitor_id = m.monitor_id and v_alert.slot = any (slots))
+    ) then
         m.next_slot := v_alert.slot;
+        m.slots_after := null;
     end if;
     m.status := case when m.last_success_at is null then 'new' else 'up' end;
     m.bad_results := greatest(m.bad_results - 1, 0);
@@ -165,6 +170,9 @@ begin
     if p_kind = 'log' then
         return 'applied';
     end if;
+    if p_kind = 'success' then
+        m.last_success_at := greatest(m.last_success_at, p_received_at);
+    end if;
     if m.status = 'late' and m.incident_began_at >= p_received_at then
         m := withdraw_lateness(m, p_received_at, p_kind, p_rid, false);
     end if;
@@ -173,9 +181,6 @@ begin
             ended_by = p_signal_id
         where job_id = v_job_id;
         m.open_jobs := m.open_jobs - 1;
-    end if;
-    if p_kind = 'success' then
-        m.last_success_at := greatest(m.last_success_at, p_received_at);
     end if;
     call save_state(m);
     return 'applied';
@@ -208,6 +213,8 @@ declare
     m monitor;
     v_tenant text;
     v_created boolean := false;
+    v_kind text;
+    v_limited boolean := false;
     v_at timestamptz;
     v_calm_before boolean;
     v_fallen monitor; -- where the monitor stands once everything due before this signal has fallen due
@@ -240,7 +247,11 @@ begin
 
     if p_body is not null and p_kind <> 'log'
         and (m.fail_keywords is not null or m.success_keywords is not null or m.start_keywords is not null) then
-        p_kind := kind_by_keywords(m, p_kind, coalesce(p_searched, p_body));
+        v_kind := kind_by_keywords(m, p_kind, coalesce(p_searched, p_body));
+        if v_kind <> p_kind then
+            p_kind := v_kind;
+            p_exit_status := null; -- It belongs to what the URL said.
+        end if;
     end if;
 
     if p_from_spool then
@@ -263,8 +274,22 @@ begin
         outcome := 'behind';
         return;
     end if;
-    if m.status = 'late' and m.incident_began_at >= v_at and p_kind <> 'log' then
+    if p_most_per_minute is not null and p_kind <> 'fail' then
+        if m.counted_from is null or v_at >= m.counted_from + interval '1 minute' then
+            m.counted_from := v_at;
+            m.counted_pings := 0;
+        end if;
+        v_limited := m.counted_pings >= p_most_per_minute;
+        if not v_limited then
+            m.counted_pings := m.counted_pings + 1;
+        end if;
+    end if;
+    if not v_limited and p_kind <> 'log' and m.status = 'late' and m.incident_began_at >= v_at
+        and not exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
         m := withdraw_lateness(m, v_at, p_kind, p_rid, true);
+        if m.incident_id is null then
+            v_fallen := m;
+        end if;
     end if;
     v_calm_before := coalesce(p_calm_before, m.incident_id is null);
     if m.due_at < v_at then
@@ -272,24 +297,17 @@ begin
         v_fallen := m;
     end if;
 
-    if p_most_per_minute is not null and p_kind <> 'fail' then
-        if m.counted_from is null or v_at >= m.counted_from + interval '1 minute' then
-            m.counted_from := v_at;
-            m.counted_pings := 0;
+    if v_limited then
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
         end if;
-        if m.counted_pings >= p_most_per_minute then
-            if v_fallen.monitor_id is not null then
-                call save_state(v_fallen);
-            end if;
-            if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
-                outcome := 'repeated';
-            else
-                outcome := 'limited';
-                retry_after := ceil(extract(epoch from m.counted_from + interval '1 minute' - v_at));
-            end if;
-            return;
+        if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+            outcome := 'repeated';
+        else
+            outcome := 'limited';
+            retry_after := ceil(extract(epoch from m.counted_from + interval '1 minute' - v_at));
         end if;
-        m.counted_pings := m.counted_pings + 1;
+        return;
     end if;
 
     if p_kind = 'log' then
@@ -361,6 +379,12 @@ begin
     end if;
 
     v_job_id := coalesce(v_job.job_id, p_signal_id);
+    -- An idempotency key that comes again after its signal was deleted is a new signal, but its job may still be
+    -- there. Such ids are made from the key, and have the version 5.
+    if v_job.job_id is null and substr(p_signal_id::text, 15, 1) = '5'
+        and exists (select from job where job_id = p_signal_id) then
+        v_job_id := gen_random_uuid();
+    end if;
 
     insert into signal (
         monitor_id, signal_id, received_at, kind, rid, exit_status, job_id, source_address, user_agent, body
@@ -523,6 +547,8 @@ declare
     v_monitor record;
     v_cutoff timestamptz;
     v_rows integer;
+    v_began timestamptz := clock_timestamp();
+    v_stopped boolean := false;
 begin
     monitors := 0;
     deleted := 0;
@@ -559,12 +585,36 @@ begin
         get diagnostics v_rows = row_count;
         deleted := deleted + v_rows;
         -- There may be more of this one: the next call takes it up again.
-        exit when deleted >= p_most;
+        v_stopped := deleted >= p_most;
+        exit when v_stopped;
         monitors := monitors + 1;
         v_walk.done_up_to := v_monitor.monitor_id;
+        -- Counting up to a long history's end takes its time, too.
+        v_stopped := clock_timestamp() - v_began > interval '1 second';
+        exit when v_stopped;
     end loop;
-    at_end := monitors < p_monitors and deleted < p_most;
+    at_end := monitors < p_monitors and not v_stopped;
+    if at_end then
+        -- A person had a month to look at what could not be applied.
+        delete from parked_signal where parked_at < v_now - interval '30 days';
+    end if;
     update history_walk set done_up_to = case when at_end
         then '00000000-0000-0000-0000-000000000000' else v_walk.done_up_to end;
+end
+$$;
+
+-- Before an edit: time has passed up to now, and that is judged by the rules as they were. While pings wait in the
+-- spool only up to when it was last empty: the edit then expects the next slot after now all the same.
+create or replace procedure let_fall_due(p_monitor_id uuid, p_now timestamptz)
+language plpgsql as $$
+declare
+    m monitor;
+    v_until timestamptz := least(p_now, (
+        select empty_at from spool_watch where waiting > 0 and empty_at > p_now - interval '15 minutes'));
+begin
+    select * into m from monitor where monitor_id = p_monitor_id for update;
+    if m.due_at < v_until then
+        call save_state(fall_due(m, v_until));
+    end if;
 end
 $$;

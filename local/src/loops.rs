@@ -31,6 +31,9 @@ const MOST_SENDS: usize = 64;
 /// How often the spool is looked into.
 const REPLAY_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often it is written down what is in it, when nothing changes.
+const TELL_PAUSE: Duration = Duration::from_secs(30);
+
 /// Spooled signals that are applied in one go, and how many of them side by side.
 const REPLAYED: usize = 200;
 const REPLAYED_AT_ONCE: usize = 3;
@@ -54,13 +57,15 @@ pub(crate) struct WaitingPings {
 }
 
 impl PingsOnTheirWay {
-    /// Up to when everything that was received is in the database.
-    fn all_applied_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    /// Up to when everything that was received is in the database. What waits is waited for as long as the hold,
+    /// counted from when the database has been answering: before that nothing could be applied.
+    fn all_applied_until(&self, now: DateTime<Utc>, answering_since: Option<DateTime<Utc>>) -> DateTime<Utc> {
         // In this order: a ping goes from being in flight to waiting, and must be seen on the way.
         let in_flight = self.in_flight.oldest();
         let waiting = self.waiting.as_ref().and_then(|waiting| {
             let hold = TimeDelta::from_std(waiting.hold).unwrap_or(TimeDelta::MAX);
-            waiting.spool.oldest().filter(|oldest| now - *oldest <= hold)
+            let is_over = |oldest| answering_since.is_some_and(|since| now - since.max(oldest) > hold);
+            waiting.spool.oldest().filter(|oldest| !is_over(*oldest))
         });
         in_flight.into_iter().chain(waiting).fold(now, DateTime::min)
     }
@@ -94,20 +99,28 @@ async fn ticks(
     let mut seconds = interval(TICK);
     seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trouble = Trouble::default();
+    let mut answering_since = None;
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
             _ = seconds.tick() => {}
         }
         // A ping that waits for the database came in time, whenever it gets there.
-        let until = Until { now: Some(pings.all_applied_until(clock())), ..Until::default() };
+        let now = clock();
+        let until = Until { now: Some(pings.all_applied_until(now, answering_since)), ..Until::default() };
         let hand_over = |_| {
             work.notify_one();
             std::future::ready(())
         };
         match late_check::tick(&pool, until, None, hand_over).await {
-            Ok(_) => trouble.over("lateness is judged again"),
-            Err(e) => trouble.is(&format!("lateness can't be judged: {e}")),
+            Ok(_) => {
+                answering_since = answering_since.or(Some(now));
+                trouble.over("lateness is judged again");
+            }
+            Err(e) => {
+                answering_since = None;
+                trouble.is(&format!("lateness can't be judged: {e}"));
+            }
         }
     }
 }
@@ -122,16 +135,17 @@ async fn replays(
 ) {
     let Some(spool) = spool else { return };
     let mut trouble = Trouble::default();
-    // Written down for who asks whether CronMon is well, once it changed.
-    let mut told = None;
+    // Written down for who asks whether CronMon is well: what changed, and now and then that nothing did.
+    let mut told: Option<(i64, Instant)> = None;
     loop {
         tokio::select! {
             _ = stopped.wait_for(|stop| *stop) => return,
             () = sleep(REPLAY_PAUSE) => {}
         }
         let waiting = spool.count();
-        if told != Some(waiting) && watch(&pool, clock(), waiting).await.is_ok() {
-            told = Some(waiting);
+        let is_told = told.is_some_and(|(count, at)| count == waiting && at.elapsed() < TELL_PAUSE);
+        if !is_told && watch(&pool, clock(), waiting).await.is_ok() {
+            told = Some((waiting, Instant::now()));
         }
         while spool.count() > 0 && !*stopped.borrow() {
             let batch = match spool.next(REPLAYED).await {

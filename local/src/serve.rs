@@ -40,6 +40,9 @@ pub(crate) async fn serve(
     let address = listener.local_addr().map_err(|e| e.to_string())?;
     // Before anything is judged: what an earlier process left in it came in time.
     let spool = settings.spool_folder.as_deref().map(SpoolFolder::open).transpose()?;
+    if spool.is_none() {
+        tracing::warn!("without SPOOL_DIR pings are refused while the database is away");
+    }
     let verifier = Arc::new(Verifier::new(settings.auth)?);
     // Webhooks must be allowed to reach this machine, else nothing could arrive in the inbox.
     let has_inbox = settings.allowed_networks.permits(address.ip());
@@ -66,7 +69,7 @@ pub(crate) async fn serve(
             spool: spool.clone().map(|spool| Arc::new(spool) as Arc<dyn Spool>),
             breaker: Breaker::default(),
             most_per_minute: Some(settings.most_pings_per_minute),
-            may_freeze: false,
+            freezes: None,
         }))
         .layer(from_fn_with_state(Arc::new(settings.trusted_proxies), source_address))
         .layer(map_response(move |response| hand_over(new_work.clone(), response)));

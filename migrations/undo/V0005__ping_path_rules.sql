@@ -34,3 +34,16 @@ begin
     where monitor_id = m.monitor_id;
 end
 $$;
+
+-- Before an edit: time has passed up to now, and that is judged by the rules as they were.
+create or replace procedure let_fall_due(p_monitor_id uuid, p_now timestamptz)
+language plpgsql as $$
+declare
+    m monitor;
+begin
+    select * into m from monitor where monitor_id = p_monitor_id for update;
+    if m.due_at < p_now then
+        call save_state(fall_due(m, p_now));
+    end if;
+end
+$$;

@@ -75,7 +75,7 @@ impl CronMon {
             spool: None,
             breaker: ping::Breaker::default(),
             most_per_minute,
-            may_freeze: false,
+            freezes: None,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

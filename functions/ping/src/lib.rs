@@ -2,6 +2,7 @@
 //! that vendor's reply.
 
 mod breaker;
+mod freezes;
 pub mod healthchecks;
 mod in_flight;
 mod record;
@@ -9,11 +10,13 @@ mod record;
 use std::sync::Arc;
 
 use axum::Router;
+use chrono::{DateTime, Utc};
 use database::Pool;
 use database::spool::Spool;
 use http_common::Clock;
 
 pub use breaker::Breaker;
+pub use freezes::Freezes;
 pub use in_flight::InFlight;
 
 #[derive(Clone)]
@@ -27,8 +30,14 @@ pub struct App {
     pub breaker: Breaker,
     /// How many pings of one monitor are recorded in a minute; `None`: any number.
     pub most_per_minute: Option<i32>,
-    /// Whether this process may be frozen, as an environment of Lambda is between its requests.
-    pub may_freeze: bool,
+    /// In a process that may be frozen between requests, as an environment of Lambda is.
+    pub freezes: Option<Freezes>,
+}
+
+impl App {
+    fn may_have_frozen(&self, now: DateTime<Utc>) -> bool {
+        self.freezes.as_ref().is_some_and(|freezes| freezes.may_have_happened(now))
+    }
 }
 
 /// Every path that pings, whatever host serves it.

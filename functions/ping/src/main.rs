@@ -1,8 +1,9 @@
 //! The ping function: the router of all dialects, behind the HTTP API and the Function URL.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use cronmon_ping::{App, Breaker, InFlight, limit_per_minute, router};
+use cronmon_ping::{App, Breaker, Freezes, InFlight, limit_per_minute, router};
 use lambda::queues::DeliveryQueue;
 use lambda::spool_queue::SpoolQueue;
 
@@ -13,7 +14,12 @@ async fn main() -> Result<(), lambda::Error> {
     let spool = SpoolQueue::from_env()?;
     let most_per_minute = limit_per_minute(lambda::setting("PING_LIMIT_PER_MINUTE").as_deref())?;
     let proxies = lambda::setting("TRUSTED_PROXIES").unwrap_or_default().parse()?;
-    let pool = lambda::connect_database_unverified(1).await?;
+    let (pool, is_connected) = lambda::connect_database_unverified(1).await?;
+    let breaker = Breaker::default();
+    if !is_connected {
+        // Whoever waits for the first answer has waited for that connection already.
+        breaker.failed(Instant::now());
+    }
     // The only clock of the process, for when the gateway's is not told.
     #[allow(clippy::disallowed_methods)]
     let clock: http_common::Clock = Arc::new(chrono::Utc::now);
@@ -22,9 +28,9 @@ async fn main() -> Result<(), lambda::Error> {
         clock: clock.clone(),
         in_flight: InFlight::default(),
         spool: Some(Arc::new(spool)),
-        breaker: Breaker::default(),
+        breaker,
         most_per_minute: Some(most_per_minute),
-        may_freeze: true,
+        freezes: Some(Freezes::default()),
     });
     lambda::http::serve(router, clock, proxies, Some(deliveries)).await
 }

@@ -18,8 +18,10 @@ const SILENCE: Duration = Duration::from_secs(1);
 enum Failure {
     /// It does not take this one.
     Refused,
-    /// It can't take any, or its answer did not come: the signal may be there or not.
+    /// It can't take any.
     Away,
+    /// Its answer did not come: the signal may be there or not.
+    Silent,
 }
 
 pub(crate) enum Recorded {
@@ -37,7 +39,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
         return match try_database(app, signal, false).await {
             Ok(applied) => Recorded::Applied(applied),
             Err(Failure::Refused) => Recorded::Refused,
-            Err(Failure::Away) => Recorded::Lost,
+            Err(Failure::Away | Failure::Silent) => Recorded::Lost,
         };
     };
     let mut is_away = false;
@@ -54,6 +56,10 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
             Err(Failure::Refused) => return Recorded::Refused,
             Err(Failure::Away) => {
                 app.breaker.failed(Instant::now());
+                is_away = true;
+            }
+            Err(Failure::Silent) => {
+                app.breaker.had_no_answer(&signal.address, Instant::now());
                 is_away = true;
             }
         }
@@ -75,7 +81,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
 async fn try_database(app: &App, signal: &ReceivedSignal, shared_spool: bool) -> Result<Applied, Failure> {
     let terms = Terms { most_per_minute: app.most_per_minute, from_spool: false, shared_spool };
     let applied = async {
-        if app.may_freeze {
+        if app.may_have_frozen(signal.received_at) {
             apply_signal_after_a_freeze(&app.pool, signal, terms, SILENCE).await
         } else {
             apply_signal(&app.pool, signal, terms).await
@@ -93,7 +99,7 @@ async fn try_database(app: &App, signal: &ReceivedSignal, shared_spool: bool) ->
         }
         Err(_) => {
             tracing::error!("the database did not take a ping: it did not answer in time");
-            Err(Failure::Away)
+            Err(Failure::Silent)
         }
     }
 }

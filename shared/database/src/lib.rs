@@ -52,6 +52,25 @@ impl DatabaseError {
     }
 }
 
+impl DatabaseError {
+    /// Whether what went wrong is the database's state and not the statement: no connection, no room, a lock that
+    /// somebody holds, a schema that is not there yet. That may be over later; anything else would happen again.
+    #[must_use]
+    pub fn may_be_over_later(&self) -> bool {
+        match self {
+            Self::Pool(_) => true,
+            Self::Data(_) => false,
+            // Classes of appendix A of PostgreSQL's manual: connections, states of transactions, rollbacks, undefined
+            // objects, resources, objects in use, interventions, the system.
+            Self::Statement(e) => e.code().is_none_or(|code| {
+                ["08", "25", "40", "42", "53", "55", "57", "58"]
+                    .iter()
+                    .any(|class| code.code().starts_with(class))
+            }),
+        }
+    }
+}
+
 /// Whether no connection can be had for a reason that may be over later. A server that does not know the user or
 /// the database will not do so then.
 #[must_use]

@@ -36,9 +36,9 @@ pub struct Waiting<Handle> {
     pub text: String,
 }
 
-/// Of a longer body keywords are looked for in both ends, in bytes: a message of SQS may have 256 KiB, a
-/// third of which base64 takes.
-const SEARCHED_END: usize = 60_000;
+/// Of a longer body keywords are looked for in both ends, in bytes. Anybody can fill a spool while nobody can tell
+/// whether a ping id exists, so little is kept.
+const SEARCHED_END: usize = 10_000;
 
 /// A signal as a spool has it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -176,11 +176,12 @@ pub async fn replay(pool: &Pool, text: &str, now: Option<DateTime<Utc>>) -> Resu
             }
             _ => Ok(Replayed::Applied(applied.new_deliveries)),
         },
-        Err(e) if e.is_refusal() => park(pool, signal.signal_id, &e.to_string(), text, now).await,
-        Err(e) => Err(e),
+        Err(e) if e.may_be_over_later() => Err(e),
+        Err(e) => park(pool, signal.signal_id, &e.to_string(), text, now).await,
     }
 }
 
+/// A person is to look at it, and ten thousand are more than one person does.
 async fn park(
     pool: &Pool,
     id: Uuid,
@@ -194,7 +195,9 @@ async fn park(
         .await?
         .execute_typed(
             "insert into parked_signal (parked_id, parked_at, reason, message)
-             values ($1, coalesce($2, clock_timestamp()), $3, $4) on conflict (parked_id) do nothing",
+             select $1, coalesce($2, clock_timestamp()), $3, $4
+             where (select count(*) from (select from parked_signal limit 10000) some) < 10000
+             on conflict (parked_id) do nothing",
             &[(&id, Type::UUID), (&now, Type::TIMESTAMPTZ), (&reason, Type::TEXT), (&text, Type::TEXT)],
         )
         .await?;
@@ -238,7 +241,7 @@ pub async fn watch(
     Ok(row.try_get("empty_at")?)
 }
 
-/// What was last seen, if anybody looked yet; and how many signals are parked.
+/// What was last seen, if anybody looked yet; and how many signals are parked, at most 10,000.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -248,7 +251,8 @@ pub async fn last_seen(pool: &Pool) -> Result<(Option<Watch>, i64), DatabaseErro
         .await?
         .query_typed(
             "select parked, seen_at, empty_at, waiting
-             from (select count(*) as parked from parked_signal) p left join spool_watch on true",
+             from (select count(*) as parked from (select from parked_signal limit 10000) some) p
+             left join spool_watch on true",
             &[],
         )
         .await?;
@@ -295,12 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn of_a_long_body_both_ends_are_searched_and_a_message_of_sqs_has_room_for_it() {
+    fn of_a_long_body_both_ends_are_searched_and_little_is_kept() {
         let mut signal = signal(Address::PingId(Uuid::from_u128(1)));
         signal.body = Some(vec![b'b'; 10_000]);
         signal.searched = Some([vec![b'h'; 1_000_000], vec![b't'; 1_000_000]].concat());
         let text = to_text(&signal).unwrap();
-        assert!(text.len() < 256 * 1024, "{}", text.len());
+        assert!(text.len() < 64 * 1024, "{}", text.len());
         let searched = from_text(&text).unwrap().searched.unwrap();
         assert!(searched.starts_with(b"hhh") && searched.ends_with(b"ttt"));
     }

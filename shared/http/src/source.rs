@@ -35,7 +35,8 @@ impl TrustedProxies {
         }
         // Each proxy appends the address that it saw, to the last of several such headers.
         let values = headers.get_all("x-forwarded-for").iter().rev();
-        let hops = values.filter_map(|value| value.to_str().ok()).flat_map(|value| value.rsplit(','));
+        // Of a value that is not text nothing is believed, and nothing that stands before it.
+        let hops = values.flat_map(|value| value.to_str().unwrap_or("not text").rsplit(','));
         for hop in hops {
             if !self.trusts(source) {
                 break;
@@ -67,7 +68,8 @@ mod tests {
     fn source(trusted: &str, peer: &str, forwarded: &[&'static str]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", axum::http::HeaderValue::from_static(value));
+            let value = axum::http::HeaderValue::from_bytes(value.as_bytes()).unwrap();
+            headers.append("x-forwarded-for", value);
         }
         trusted.parse::<TrustedProxies>().unwrap().source(peer.parse().unwrap(), &headers).to_string()
     }
@@ -91,6 +93,7 @@ mod tests {
         assert_eq!(source(proxies, "2001:db8::5", &["[2606:4700::1]:443"]), "2606:4700::1");
         assert_eq!(source(proxies, "10.0.0.1", &["[2606:4700::1]"]), "2606:4700::1");
         assert_eq!(source(proxies, "10.0.0.1", &["1.2.3.4, garbage"]), "10.0.0.1");
+        assert_eq!(source(proxies, "10.0.0.1", &["1.2.3.4", "\u{ff}, 203.0.113.9"]), "10.0.0.1");
     }
 
     #[test]

@@ -46,26 +46,24 @@ pub fn log_as_json() {
 /// # Errors
 /// The settings can't be used.
 pub async fn connect_database(size: usize) -> Result<Pool, String> {
-    connect_database_with(size, Recycling::Verified).await
+    Ok(connect_database_with(size, Recycling::Verified).await?.0)
 }
 
-/// The same for a function that finds out by itself when a connection has died.
+/// The same for a function that finds out by itself when a connection has died; and whether there is one now.
 ///
 /// # Errors
 /// The settings can't be used.
-pub async fn connect_database_unverified(size: usize) -> Result<Pool, String> {
+pub async fn connect_database_unverified(size: usize) -> Result<(Pool, bool), String> {
     connect_database_with(size, Recycling::Fast).await
 }
 
-async fn connect_database_with(size: usize, recycling: Recycling) -> Result<Pool, String> {
+async fn connect_database_with(size: usize, recycling: Recycling) -> Result<(Pool, bool), String> {
     let pool = connect(database_target()?, size, recycling)?;
-    if let Err(e) = pool.get().await {
-        tracing::error!(
-            "no database connection at the start, the first request tries again: {}",
-            explain(&e)
-        );
+    let connected = pool.get().await.map(drop);
+    if let Err(e) = &connected {
+        tracing::error!("no database connection at the start, the first request tries again: {}", explain(e));
     }
-    Ok(pool)
+    Ok((pool, connected.is_ok()))
 }
 
 /// The database of the settings.

@@ -7,12 +7,16 @@ const KEPT: usize = 10_000;
 
 const MARK: &[u8] = b"\n[...]\n";
 
+/// Of a longer body keywords are looked for in so much of both ends, in bytes: the search takes time under the
+/// monitor's lock.
+const SEARCHED_END: usize = 60_000;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeptBody {
     /// The whole body up to the limit, else its head and its tail with a mark between: an error message stands
     /// at the end of the output. `None` when there is no body.
     pub(super) kept: Option<Vec<u8>>,
-    /// All of it, for the monitor's keywords, when that is more.
+    /// Where the monitor's keywords are looked for, when that is more: all of it, or much of both ends.
     pub(super) searched: Option<Vec<u8>>,
 }
 
@@ -23,10 +27,15 @@ pub(super) fn keep(body: Bytes) -> KeptBody {
     if body.len() <= KEPT {
         return KeptBody { kept: Some(body.into()), searched: None };
     }
-    let half = (KEPT - MARK.len()) / 2;
-    let (head, _) = body.split_at(half);
-    let (_, tail) = body.split_at(body.len() - half);
-    KeptBody { kept: Some([head, MARK, tail].concat()), searched: Some(body.into()) }
+    let kept = both_ends(&body, (KEPT - MARK.len()) / 2);
+    let searched = if body.len() > 2 * SEARCHED_END { both_ends(&body, SEARCHED_END) } else { body.into() };
+    KeptBody { kept: Some(kept), searched: Some(searched) }
+}
+
+fn both_ends(body: &[u8], length: usize) -> Vec<u8> {
+    let (head, _) = body.split_at(length);
+    let (_, tail) = body.split_at(body.len() - length);
+    [head, MARK, tail].concat()
 }
 
 #[cfg(test)]
@@ -46,6 +55,10 @@ mod tests {
         assert!(kept.ends_with(b"Error: disk full"));
         assert!(kept.starts_with(b"xxxx"));
         assert!(kept.windows(MARK.len()).any(|w| w == MARK));
-        assert_eq!(body.searched, Some(long));
+        let searched = body.searched.unwrap();
+        assert_eq!(searched.len(), 120_007);
+        assert!(searched.ends_with(b"Error: disk full"));
+        long.truncate(120_000);
+        assert_eq!(keep(long.clone().into()).searched, Some(long));
     }
 }

@@ -44,6 +44,7 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     // of meanwhile.
     let now = parts.extensions.get::<ReceivedAt>().map_or_else(|| (app.clock)(), |received| received.0);
     let now = now.trunc_subsecs(6);
+    let in_flight = app.in_flight.enter(now);
     let said = match url::read(&parts.uri, now) {
         Ok(said) => said,
         Err(reply) => return reply.into_response(),
@@ -53,7 +54,6 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         Err(body::BodyError::TooLarge) => return Reply::TooLarge.into_response(),
         Err(body::BodyError::Incomplete) => return Reply::Incomplete.into_response(),
     };
-    let _in_flight = app.in_flight.enter(now);
     let address = said.monitor.address(now);
     let signal = ReceivedSignal {
         signal_id: signal_id(&parts.headers, &address),
@@ -67,7 +67,13 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
         body: kept,
         searched,
     };
-    let applied = match record(&app, &signal).await {
+    // By a task of its own: a client that goes away ends its request, and must not take the connection with it.
+    let recorded = tokio::spawn(async move {
+        let recorded = record(&app, &signal).await;
+        drop(in_flight);
+        recorded
+    });
+    let applied = match recorded.await.unwrap_or(Recorded::Lost) {
         Recorded::Applied(applied) => applied,
         Recorded::Spooled => return Reply::Ok.into_response(),
         Recorded::Refused => return Reply::Refused.into_response(),
