@@ -248,3 +248,49 @@ impl Trouble {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use database::signals::{Address, ReceivedSignal};
+    use database::spool::Spool as _;
+    use domain::SignalKind;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn lateness_waits_for_the_oldest_ping_as_long_as_the_hold_since_the_database_answers() {
+        let folder = std::env::temp_dir().join(format!("cronmon-spool-{}", Uuid::new_v4()));
+        let spool = SpoolFolder::open(&folder).unwrap();
+        let hold = Duration::from_secs(900);
+        let waiting = Some(WaitingPings { spool: spool.clone(), hold });
+        let pings = PingsOnTheirWay { in_flight: InFlight::default(), waiting };
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let until =
+            |now, since: Option<i64>| (pings.all_applied_until(at(now), since.map(at)) - at(0)).num_seconds();
+        assert_eq!(until(50, Some(0)), 50);
+
+        let signal = ReceivedSignal {
+            address: Address::PingId(Uuid::nil()),
+            signal_id: Uuid::now_v7(),
+            received_at: at(0),
+            kind: SignalKind::Success,
+            rid: None,
+            exit_status: None,
+            source_address: None,
+            user_agent: None,
+            body: None,
+            searched: None,
+        };
+        spool.put(&signal).await.unwrap();
+        assert_eq!(until(900, Some(-100)), 0);
+        assert_eq!(until(901, Some(-100)), 901);
+        // The database was away for longer, or has not answered yet.
+        assert_eq!(until(5_000, Some(4_990)), 0);
+        assert_eq!(until(5_000, None), 0);
+        assert_eq!(until(6_000, Some(4_990)), 6_000);
+        drop(pings);
+        drop(spool);
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -4,7 +4,7 @@ use chrono::{DateTime, Duration, Utc};
 use cronmon_tests::contents::count;
 use cronmon_tests::{CronMon, Receiver};
 use domain::{Signal, SignalKind};
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -129,6 +129,74 @@ async fn a_ping_that_only_took_its_time_on_the_way_takes_it_back_as_well() {
     late.cronmon.set_clock(noon(80));
     late.cronmon.ping(&late.monitor, "").await;
     assert_eq!(late.ends().await, heard("up", &[]));
+}
+
+#[tokio::test]
+async fn a_schedule_that_was_edited_since_is_not_expected_again() {
+    let late = Late::start(json!({ "schedule": { "every": 60 } }), "").await;
+    let path = format!("/monitors/{}", late.monitor["monitor_id"].as_str().unwrap());
+    let body = json!({ "name": "a", "schedule": null, "expected_duration": null, "grace_duration": 30 });
+    assert_eq!(late.cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);
+    late.arrives(SignalKind::Success, None, 61).await;
+    assert_eq!(late.ends().await, heard("up", &[]));
+    let shown = late.cronmon.read(&late.monitor).await;
+    assert_eq!((&shown["next_expected_at"], &shown["due_at"]), (&Value::Null, &Value::Null));
+}
+
+/// A monitor that is late and untold, and a client that repeats the idempotency key of its ping at noon.
+async fn repeats(cronmon: &CronMon, monitor: &Value, seconds: i64) -> StatusCode {
+    cronmon.set_clock(noon(seconds));
+    let url = monitor["ping_url"].as_str().unwrap();
+    let request = cronmon.http.post(url).header("Idempotency-Key", "once");
+    request.send().await.unwrap().status()
+}
+
+#[tokio::test]
+async fn neither_a_repeat_nor_a_ping_over_the_limit_takes_anything_back() {
+    let cronmon = CronMon::start_with(Some(1)).await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    let fields = json!({ "name": "a", "schedule": { "every": 60 }, "grace_duration": 30 });
+    let monitor = cronmon.create(fields).await;
+    assert_eq!(repeats(&cronmon, &monitor, 0).await, 200);
+    assert_eq!(repeats(&cronmon, &monitor, 59).await, 200);
+    cronmon.set_clock(noon(120));
+    cronmon.tick().await;
+    // Received before the deadline, applied after it was judged; the second is one too many in its minute.
+    assert_eq!(repeats(&cronmon, &monitor, 58).await, 200);
+    let other = cronmon.http.post(monitor["ping_url"].as_str().unwrap());
+    assert_eq!(other.send().await.unwrap().status(), 429);
+    assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 1);
+    cronmon.deliver().await;
+    assert_eq!(cronmon.read(&monitor).await["status"], "late");
+    assert_eq!(receiver.types_about("a"), ["late"]);
+}
+
+#[tokio::test]
+async fn an_idempotency_key_counts_again_once_its_signal_was_deleted() {
+    let cronmon = CronMon::start().await;
+    let monitor = cronmon.create(json!({ "name": "a", "schedule": null })).await;
+    assert_eq!(repeats(&cronmon, &monitor, 0).await, 200);
+    cronmon.pool.get().await.unwrap().batch_execute("delete from signal").await.unwrap();
+    assert_eq!(repeats(&cronmon, &monitor, 10).await, 200);
+    assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 1);
+    assert_eq!(count(&cronmon.pool, "select count(*) from job").await, 2);
+}
+
+#[tokio::test]
+async fn an_edit_judges_no_further_than_the_spool_was_empty() {
+    for (waiting, alerts) in [(1, 0), (0, 1)] {
+        let cronmon = CronMon::start().await;
+        let monitor = cronmon.create(json!({ "name": "a", "schedule": { "every": 60 } })).await;
+        cronmon.ping(&monitor, "").await;
+        cronmon.set_clock(noon(300));
+        database::spool::watch(&cronmon.pool, noon(100), 0).await.unwrap();
+        database::spool::watch(&cronmon.pool, noon(300), waiting).await.unwrap();
+        let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
+        let body = json!({ "name": "a", "expected_duration": null, "grace_duration": 60 });
+        assert_eq!(cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);
+        assert_eq!(count(&cronmon.pool, "select count(*) from alert").await, alerts);
+    }
 }
 
 #[tokio::test]

@@ -196,7 +196,7 @@ async fn park(
         .execute_typed(
             "insert into parked_signal (parked_id, parked_at, reason, message)
              select $1, coalesce($2, clock_timestamp()), $3, $4
-             where (select count(*) from (select from parked_signal limit 10000) some) < 10000
+             where (select count(*) from (select from parked_signal limit 10000) looked_at) < 10000
              on conflict (parked_id) do nothing",
             &[(&id, Type::UUID), (&now, Type::TIMESTAMPTZ), (&reason, Type::TEXT), (&text, Type::TEXT)],
         )
@@ -251,7 +251,7 @@ pub async fn last_seen(pool: &Pool) -> Result<(Option<Watch>, i64), DatabaseErro
         .await?
         .query_typed(
             "select parked, seen_at, empty_at, waiting
-             from (select count(*) as parked from (select from parked_signal limit 10000) some) p
+             from (select count(*) as parked from (select from parked_signal limit 10000) looked_at) p
              left join spool_watch on true",
             &[],
         )

@@ -199,7 +199,14 @@ async fn no_ping_id_reaches_a_log_line() {
     let (stack, person) = stack_with_monitor().await;
     person.pings(&format!("{}/ping/{PING_ID}/fail", stack.url)).await;
     let unknown = "7d9c6a3e-2b41-4f70-8d15-0c9e8a7b6d52";
-    for path in [format!("/ping/{unknown}"), format!("/ping/{PING_ID}/x"), format!("/ping/{PING_ID}/999")] {
+    let key = "abcdefghij0123456789xy";
+    for path in [
+        format!("/ping/{unknown}"),
+        format!("/ping/{PING_ID}/x"),
+        format!("/ping/{PING_ID}/999"),
+        format!("/ping/{key}/demo?create=1"),
+        format!("/ping/{key}/demo?create=1&cron={PING_ID}"),
+    ] {
         let answer = person.http.get(format!("{}{path}", stack.url)).send().await.unwrap();
         assert!(answer.status().is_client_error());
     }
@@ -208,16 +215,22 @@ async fn no_ping_id_reaches_a_log_line() {
     execute(&stack, "alter table signal rename to signal_away").await;
     person.pings(&format!("{}/ping/{PING_ID}", stack.url)).await;
     person.pings(&format!("{}/ping/{unknown}", stack.url)).await;
+    person.pings(&format!("{}/ping/{key}/demo", stack.url)).await;
     let schedule = serde_json::from_str(&sample("late-check-schedule")).unwrap();
-    let answer = stack.functions.late_check.try_invoke(&schedule).await;
-    assert!(answer.get("errorType").is_some(), "{answer}");
+    stack.functions.late_check.try_invoke(&schedule).await;
     execute(&stack, "alter table signal_away rename to signal").await;
-    let logs = [&stack.functions.ping, &stack.functions.api, &stack.functions.late_check]
+    stack.tick().await;
+    stack.deliver(1).await;
+    assert_eq!(stack.spool.count().await, 0);
+    assert_eq!(count(&stack.pool, "select count(*) from parked_signal").await, 2);
+    let functions = &stack.functions;
+    let logs = [&functions.ping, &functions.api, &functions.late_check, &functions.notify]
         .map(Function::log)
         .join("");
     assert!(logs.contains("the database did not take a ping"), "{logs}");
-    assert!(logs.contains("the tick did not end"), "{logs}");
-    for id in [PING_ID, unknown] {
+    assert!(logs.contains("pings wait in the spool"), "{logs}");
+    assert!(logs.contains("a spooled signal was parked"), "{logs}");
+    for id in [PING_ID, unknown, key] {
         assert!(!logs.contains(id), "{logs}");
     }
 }
