@@ -36,19 +36,21 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Inboxes that exist from an earlier start have today's port and key from now on.
-    pub(crate) async fn new(pool: Pool, verifier: Arc<Verifier>, clock: Clock, address: SocketAddr) -> Self {
+    pub(crate) fn new(pool: Pool, verifier: Arc<Verifier>, clock: Clock, address: SocketAddr) -> Self {
         // Only who is told the key can write into the terminal, no page in a browser.
         let key: Arc<str> = Uuid::new_v4().to_string().into();
         let url: Arc<str> = format!("http://{address}/inbox/{key}").into();
-        let inbox = Self { pool, verifier, clock, key, url, tenants: Arc::default() };
-        if let Err(e) = inbox.follow_the_url().await {
-            tracing::error!("the inboxes of earlier starts were not found: {e}");
-        }
-        inbox
+        Self { pool, verifier, clock, key, url, tenants: Arc::default() }
     }
 
-    async fn follow_the_url(&self) -> Result<(), DatabaseError> {
+    /// Inboxes that exist from an earlier start have today's port and key from now on.
+    pub(crate) async fn follow_the_url(&self) {
+        if let Err(e) = self.try_to_follow_the_url().await {
+            tracing::error!("the inboxes of earlier starts were not found: {e}");
+        }
+    }
+
+    async fn try_to_follow_the_url(&self) -> Result<(), DatabaseError> {
         self.pool
             .get()
             .await?

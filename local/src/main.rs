@@ -11,15 +11,19 @@ mod welcome;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::Utc;
-use database::{Pool, Recycling, connect, explain, migrations};
+use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
 
 /// Connections for requests, and apart from them those of the loops, which a rush of pings must not starve.
 const CONNECTIONS_FOR_REQUESTS: usize = 16;
 const CONNECTIONS_FOR_LOOPS: usize = 6;
+
+/// Between two looks whether the database is there, after a start without it.
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -46,37 +50,75 @@ async fn run() -> Result<(), String> {
     let settings = Settings::from_env(|name| std::env::var(name).ok())?;
     let pool = connect(settings.database.clone(), CONNECTIONS_FOR_REQUESTS, Recycling::Fast)?;
     let loops_pool = connect(settings.database.clone(), CONNECTIONS_FOR_LOOPS, Recycling::Fast)?;
-    migrate_up(&pool).await?;
+    let is_migrated = match (migrate_up(&pool).await, &settings.spool_folder) {
+        (Ok(()), _) => true,
+        (Err(NotMigrated::Away(why)), Some(_)) => {
+            tracing::error!("{why}; until it can, pings wait in the spool");
+            false
+        }
+        (Err(why), _) => return Err(why.to_string()),
+    };
     // The only clock of the process; everything else is told the time.
     #[allow(clippy::disallowed_methods)]
     let clock: http_common::Clock = Arc::new(Utc::now);
-    serve::serve(settings, pool, loops_pool, clock).await
+    serve::serve(settings, pool, loops_pool, clock, is_migrated).await
 }
 
 async fn migrate(how: &str) -> Result<(), String> {
     let database = settings::database(|name| std::env::var(name).ok())?;
     let pool = connect(database, 1, Recycling::Fast)?;
     if how == "up" {
-        return migrate_up(&pool).await;
+        return migrate_up(&pool).await.map_err(|e| e.to_string());
     }
-    let mut client =
-        pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
+    let mut client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
     match migrations::revert(&mut client).await? {
         Some(name) => say(&format!("took back {name}")),
         None => say("there is no migration to take back"),
     }
     drop(client);
-    if how == "redo" { migrate_up(&pool).await } else { Ok(()) }
+    if how == "redo" { migrate_up(&pool).await.map_err(|e| e.to_string()) } else { Ok(()) }
 }
 
-async fn migrate_up(pool: &Pool) -> Result<(), String> {
-    let mut client =
-        pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
-    let applied = migrations::up(&mut client).await?;
+/// Why the schema is not this version's.
+enum NotMigrated {
+    /// The database may be there later.
+    Away(String),
+    Failed(String),
+}
+
+impl std::fmt::Display for NotMigrated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Away(why) | Self::Failed(why)) = self;
+        f.write_str(why)
+    }
+}
+
+fn unreachable(e: &PoolError) -> NotMigrated {
+    let why = format!("the database can't be reached: {}", explain(e));
+    if may_come(e) { NotMigrated::Away(why) } else { NotMigrated::Failed(why) }
+}
+
+async fn migrate_up(pool: &Pool) -> Result<(), NotMigrated> {
+    let mut client = pool.get().await.map_err(|e| unreachable(&e))?;
+    let applied = migrations::up(&mut client).await.map_err(NotMigrated::Failed)?;
     if !applied.is_empty() {
         say(&format!("the schema is at {}", applied.join(", ")));
     }
     Ok(())
+}
+
+/// Migrates once the database is there.
+async fn migrate_later(pool: &Pool) {
+    let mut known = String::new();
+    while let Err(why) = migrate_up(pool).await {
+        let why = why.to_string();
+        if why != known {
+            tracing::error!("{why}");
+            known = why;
+        }
+        tokio::time::sleep(BETWEEN_TRIES).await;
+    }
+    tracing::info!("the database is there");
 }
 
 /// What a person at the terminal reads. The log goes to standard error.

@@ -30,6 +30,7 @@ pub(crate) async fn serve(
     pool: Pool,
     loops_pool: Pool,
     clock: Clock,
+    is_migrated: bool,
 ) -> Result<(), String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
     let listener = TcpListener::bind(address).await.map_err(|e| match e.kind() {
@@ -49,8 +50,8 @@ pub(crate) async fn serve(
         verifier: verifier.clone(),
         public_url: settings.public_url,
     });
-    if has_inbox {
-        let inbox = inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address).await;
+    let inbox = has_inbox.then(|| inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address));
+    if let Some(inbox) = &inbox {
         api = inbox.seeding(api).merge(inbox.router());
     }
 
@@ -73,7 +74,25 @@ pub(crate) async fn serve(
     let (stop, stopped) = watch::channel(false);
     let waiting = spool.map(|spool| loops::WaitingPings { spool, hold: settings.spool_hold });
     let pings = loops::PingsOnTheirWay { in_flight, waiting };
-    let mut loops = tokio::spawn(loops::run(loops_pool, webhooks, clock, pings, work, stopped.clone()));
+    let mut stopping = stopped.clone();
+    let mut loops = tokio::spawn({
+        let stopped = stopped.clone();
+        async move {
+            let prepared = async {
+                if !is_migrated {
+                    crate::migrate_later(&loops_pool).await;
+                }
+                if let Some(inbox) = inbox {
+                    inbox.follow_the_url().await;
+                }
+            };
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                () = prepared => {}
+            }
+            loops::run(loops_pool, webhooks, clock, pings, work, stopped).await;
+        }
+    });
     welcome::print(address, settings.token_command.as_deref());
 
     let mut stopping = stopped.clone();

@@ -12,6 +12,7 @@ pub mod spool;
 mod tls;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
+pub use deadpool_postgres::PoolError;
 
 use tokio_postgres::error::DbError;
 
@@ -19,7 +20,7 @@ use tokio_postgres::error::DbError;
 #[derive(Debug)]
 pub enum DatabaseError {
     /// No connection could be had in time.
-    Pool(deadpool_postgres::PoolError),
+    Pool(PoolError),
     Statement(tokio_postgres::Error),
     /// What the database holds is not what the code knows.
     Data(String),
@@ -51,6 +52,18 @@ impl DatabaseError {
     }
 }
 
+/// Whether no connection can be had for a reason that may be over later. A server that does not know the user or
+/// the database will not do so then.
+#[must_use]
+pub fn may_come(e: &PoolError) -> bool {
+    match e {
+        PoolError::Backend(e) => {
+            e.code().is_none_or(|code| code.code().starts_with("57P") || code.code().starts_with("53"))
+        }
+        _ => true,
+    }
+}
+
 /// What went wrong, for the log, with its causes. Of what the server said its code and message, which the
 /// driver keeps to itself, and nothing else: the details may hold what rows hold.
 pub fn explain(e: &(dyn std::error::Error + 'static)) -> String {
@@ -74,8 +87,8 @@ pub fn explain(e: &(dyn std::error::Error + 'static)) -> String {
 
 impl std::error::Error for DatabaseError {}
 
-impl From<deadpool_postgres::PoolError> for DatabaseError {
-    fn from(e: deadpool_postgres::PoolError) -> Self {
+impl From<PoolError> for DatabaseError {
+    fn from(e: PoolError) -> Self {
         Self::Pool(e)
     }
 }
