@@ -2,8 +2,9 @@
 
     python3 dev/postgres.py start|stop|url|status|psql|delete NAME
 
-`start` prints the URL on stdout and nothing else there. NAME is `postgres` (make run: durable) or `test-postgres`
-(make test: fast, made anew for each run). dev/servers.py says which PostgreSQL that is.
+`start` prints the URL on stdout and nothing else there. NAME is `postgres` (make run: durable), `test-postgres`
+(make test: fast, made anew for each run), or one of those that tests start, kill and delete (make test-all: durable).
+dev/servers.py says which PostgreSQL that is.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from tools import LOCAL, ROOT, Problem, lock, main, say, try_lock, uninterrupted
 
 # A test cluster is thrown away, so it need not survive a crash.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "300"}
-CLUSTERS: dict[str, dict[str, str]] = {"postgres": {}, "test-postgres": FAST}
+CHAOS = {"max_connections": "200"}
+CLUSTERS: dict[str, dict[str, str]] = {"postgres": {}, "test-postgres": FAST, "chaos-postgres": CHAOS, "chaos-lambda-postgres": CHAOS}
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     # A socket's path may have 107 bytes, which a deep checkout exceeds; TCP is all we need.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -96,6 +96,17 @@ impl Function {
     /// What it answers, or the error that Lambda reports.
     pub async fn try_invoke(&self, event: &Value) -> Value {
         let _busy = self.busy.lock().await;
+        self.send(event).await
+    }
+
+    /// The same from the gateway, which has the request when this takes it: Lambda has an environment at once.
+    async fn receive(&self, mut event: Value) -> Value {
+        let _busy = self.busy.lock().await;
+        event["requestContext"]["timeEpoch"] = json!(chrono_now().timestamp_millis());
+        self.send(&event).await
+    }
+
+    async fn send(&self, event: &Value) -> Value {
         let response = self.http.post(&self.url).body(event.to_string()).send().await.unwrap();
         let text = response.text().await.unwrap();
         if text.is_empty() {
@@ -103,6 +114,10 @@ impl Function {
             return json!({ "errorType": "Runtime.ExitError" });
         }
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}\n{}", self.log()))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.try_lock().is_err()
     }
 
     /// The function's own process, once it was invoked.
@@ -298,8 +313,21 @@ pub struct Stack {
 pub struct Functions {
     pub api: Function,
     pub ping: Function,
+    /// More environments of ping, for tests that ping a lot.
+    pub more_pings: Vec<Function>,
     pub late_check: Function,
     pub notify: Function,
+}
+
+impl Functions {
+    /// An environment of ping that has nothing to do, if there is one.
+    fn free_ping(&self) -> &Function {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let all: Vec<&Function> = [&self.ping].into_iter().chain(&self.more_pings).collect();
+        let next = NEXT.fetch_add(1, Ordering::SeqCst);
+        let free = (0..all.len()).map(|i| all[(next + i) % all.len()]).find(|function| !function.is_busy());
+        free.unwrap_or(all[next % all.len()])
+    }
 }
 
 impl Stack {
@@ -309,7 +337,11 @@ impl Stack {
 
     /// A stack whose functions have these settings over their usual ones.
     pub async fn with(settings: &Settings) -> Self {
-        let database_url = new_database().await;
+        Self::on(new_database().await, settings, 1).await
+    }
+
+    /// The same on a database with the schema, and with so many environments of ping.
+    pub async fn on(database_url: String, settings: &Settings, pings: usize) -> Self {
         let issuer = Issuer::new();
         let (queue, spool) = (Queue::new().await, Queue::fifo().await);
         let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -326,9 +358,14 @@ impl Stack {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();
         all.extend(settings.clone());
+        let mut more_pings = Vec::new();
+        for _ in 1..pings {
+            more_pings.push(Function::start("ping", &all).await);
+        }
         let functions = Arc::new(Functions {
             api: Function::start("api", &all).await,
             ping: Function::start("ping", &all).await,
+            more_pings,
             late_check: Function::start("late-check", &all).await,
             notify: Function::start("notify", &all).await,
         });
@@ -377,8 +414,14 @@ impl Stack {
 
 /// As the template has it: pings to ping, everything else to api.
 async fn through_the_gateway(State(functions): State<Arc<Functions>>, request: Request) -> Response<Body> {
-    let function = if request.uri().path().starts_with("/ping/") { &functions.ping } else { &functions.api };
-    let answer = function.try_invoke(&http_event(request).await).await;
+    let is_ping = request.uri().path().starts_with("/ping/");
+    let event = http_event(request).await;
+    // An invocation goes on when its client is gone.
+    let invoked = tokio::spawn(async move {
+        let function = if is_ping { functions.free_ping() } else { &functions.api };
+        function.receive(event).await
+    });
+    let answer = invoked.await.unwrap();
     if answer.get("errorType").is_some() {
         return Response::builder()
             .status(StatusCode::BAD_GATEWAY)
@@ -407,7 +450,7 @@ async fn http_event(request: Request) -> Value {
         "version": "2.0", "routeKey": "$default", "rawPath": parts.uri.path(),
         "rawQueryString": parts.uri.query().unwrap_or_default(), "headers": headers,
         "requestContext": {
-            "accountId": "123456789012", "stage": "$default", "timeEpoch": chrono_now().timestamp_millis(),
+            "accountId": "123456789012", "stage": "$default",
             "http": { "method": parts.method.as_str(), "path": parts.uri.path(), "sourceIp": "203.0.113.7" },
         },
         "body": (!body.is_empty()).then(|| BASE64.encode(&body)), "isBase64Encoded": !body.is_empty(),

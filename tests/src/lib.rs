@@ -1,11 +1,13 @@
 //! What the tests stand on: a database of their own each, the real routers on a real listener with a
 //! clock that the test sets, a webhook that remembers, tokens.
 
+pub mod chaos;
 pub mod contents;
 pub mod cronmon;
 pub mod databases;
 pub mod lambda;
 pub mod person;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod raw;

@@ -14,6 +14,16 @@ pub struct Process {
 impl Process {
     /// Starts `cronmon` against a database and waits until it listens. A port that is given is taken again.
     pub async fn start(database_url: &str, certs_url: &str, port: Option<u16>) -> Self {
+        Self::start_with(database_url, certs_url, port, &[]).await.expect("cronmon ended before it listened")
+    }
+
+    /// The same with more settings; `None` when it ends before it listens.
+    pub async fn start_with(
+        database_url: &str,
+        certs_url: &str,
+        port: Option<u16>,
+        settings: &[(&str, &str)],
+    ) -> Option<Self> {
         let binary = std::env::var("CRONMON_BIN").expect("CRONMON_BIN is missing: run `make test`");
         let mut child = Command::new(binary)
             .env_clear()
@@ -21,6 +31,7 @@ impl Process {
             .env("KEYCLOAK_CERTS_URL", certs_url)
             .env("ALLOWED_NETWORKS", "127.0.0.0/8")
             .env("PORT", port.unwrap_or(0).to_string())
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
@@ -30,14 +41,14 @@ impl Process {
         let url = loop {
             let line =
                 tokio::time::timeout(Duration::from_secs(30), lines.next_line()).await.unwrap().unwrap();
-            let line = line.expect("cronmon ended before it listened");
+            let line = line?;
             if let Some(url) = line.strip_prefix("CronMon listens on ") {
                 break url.to_owned();
             }
         };
         // Somebody has to read on, else the process blocks when the pipe is full.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { url, child }
+        Some(Self { url, child })
     }
 
     #[must_use]

@@ -8,7 +8,7 @@ use cronmon_tests::Receiver;
 use cronmon_tests::contents::count;
 use cronmon_tests::lambda::{Function, Settings, Stack, can_run, queue_event, sample};
 use cronmon_tests::person::{Person, about};
-use cronmon_tests::proxy::Proxy;
+use cronmon_tests::proxy::{Proxy, port_of};
 use serde_json::{Value, json};
 
 const MONITORS: usize = 3;
@@ -30,20 +30,13 @@ async fn due() -> (Stack, Receiver) {
     (stack, receiver)
 }
 
-fn port_of(url: &str) -> u16 {
-    let rest = url.rsplit('@').next().unwrap().trim_start_matches("http://");
-    rest.split('/').next().unwrap().rsplit(':').next().unwrap().parse().unwrap()
-}
-
 /// A function that speaks to Postgres and the queue through proxies.
 async fn function_behind(name: &str, stack: &Stack, postgres: &Proxy, moto: &Proxy) -> Function {
-    let moved =
-        |url: &str, proxy: &Proxy| url.replace(&format!(":{}", port_of(url)), &format!(":{}", proxy.port));
     let settings: Settings = [
-        ("DATABASE_URL", moved(&stack.database_url, postgres)),
-        ("DELIVERY_QUEUE_URL", moved(&stack.queue.url, moto)),
-        ("SPOOL_QUEUE_URL", moved(&stack.spool.url, moto)),
-        ("AWS_ENDPOINT_URL", moved(stack.queue.endpoint(), moto)),
+        ("DATABASE_URL", postgres.in_front_of(&stack.database_url)),
+        ("DELIVERY_QUEUE_URL", moto.in_front_of(&stack.queue.url)),
+        ("SPOOL_QUEUE_URL", moto.in_front_of(&stack.spool.url)),
+        ("AWS_ENDPOINT_URL", moto.in_front_of(stack.queue.endpoint())),
         ("ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
     ]
     .map(|(name, value)| (name.to_owned(), value))

@@ -1,8 +1,10 @@
 //! The built Lambda binaries, each in AWS's emulator of the runtime interface.
 
+mod chaos;
 mod crashes;
 mod database_access;
 mod events;
 mod frozen;
 mod migrate;
+mod spool;
 mod story;
