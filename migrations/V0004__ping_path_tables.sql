@@ -77,5 +77,7 @@ create table spool_watch (
     seen_at timestamptz not null,
     -- When it was last empty: everything that was received before has been applied.
     empty_at timestamptz not null,
+    -- When it last had something: then pings may still be on their way into it.
+    some_at timestamptz,
     waiting bigint not null
 );

@@ -269,7 +269,10 @@ begin
     v_at := greatest(p_received_at, m.last_signal_at);
     -- A spool that nobody empties any more must not keep everything: after as long as lateness waits for it.
     if p_shared_spool and m.due_at < v_at and exists (
-        select from spool_watch where empty_at < m.due_at and empty_at > v_at - interval '15 minutes'
+        select from spool_watch
+        where empty_at - case when some_at > empty_at - interval '30 seconds' then interval '10 seconds'
+                              else interval '0' end < m.due_at
+          and empty_at > v_at - interval '15 minutes'
     ) then
         outcome := 'behind';
         return;

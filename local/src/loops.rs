@@ -144,7 +144,7 @@ async fn replays(
         }
         let waiting = spool.count();
         let is_told = told.is_some_and(|(count, at)| count == waiting && at.elapsed() < TELL_PAUSE);
-        if !is_told && watch(&pool, clock(), waiting).await.is_ok() {
+        if !is_told && watch(&pool, clock(), waiting, false).await.is_ok() {
             told = Some((waiting, Instant::now()));
         }
         while spool.count() > 0 && !*stopped.borrow() {

@@ -180,7 +180,15 @@ impl Outages {
 }
 
 /// Nobody was told of anything, and there is nothing to tell.
-pub async fn no_alert_was_made_up(pool: &Pool, receiver: &Receiver) {
+pub async fn no_alert_was_made_up(pool: &Pool, receiver: &Receiver, attempts: &[Attempt]) {
+    if let Some(heard) = receiver.heard().first() {
+        // What its client did, for who has to find out why.
+        let name = heard.message["monitor"]["name"].as_str().unwrap_or_default();
+        for attempt in attempts.iter().filter(|attempt| name == format!("job {}", attempt.client)).take(30) {
+            let Attempt { body, sent_at, answered_at, trouble, .. } = attempt;
+            println!("{body}: {sent_at} to {answered_at}, {trouble}");
+        }
+    }
     let told: Vec<String> = receiver
         .heard()
         .iter()

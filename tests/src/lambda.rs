@@ -96,6 +96,17 @@ impl Function {
     /// What it answers, or the error that Lambda reports.
     pub async fn try_invoke(&self, event: &Value) -> Value {
         let _busy = self.busy.lock().await;
+        self.send(event).await
+    }
+
+    /// The same from the gateway, which has the request when this takes it: Lambda has an environment at once.
+    async fn receive(&self, mut event: Value) -> Value {
+        let _busy = self.busy.lock().await;
+        event["requestContext"]["timeEpoch"] = json!(chrono_now().timestamp_millis());
+        self.send(&event).await
+    }
+
+    async fn send(&self, event: &Value) -> Value {
         let response = self.http.post(&self.url).body(event.to_string()).send().await.unwrap();
         let text = response.text().await.unwrap();
         if text.is_empty() {
@@ -408,7 +419,7 @@ async fn through_the_gateway(State(functions): State<Arc<Functions>>, request: R
     // An invocation goes on when its client is gone.
     let invoked = tokio::spawn(async move {
         let function = if is_ping { functions.free_ping() } else { &functions.api };
-        function.try_invoke(&event).await
+        function.receive(event).await
     });
     let answer = invoked.await.unwrap();
     if answer.get("errorType").is_some() {
@@ -439,7 +450,7 @@ async fn http_event(request: Request) -> Value {
         "version": "2.0", "routeKey": "$default", "rawPath": parts.uri.path(),
         "rawQueryString": parts.uri.query().unwrap_or_default(), "headers": headers,
         "requestContext": {
-            "accountId": "123456789012", "stage": "$default", "timeEpoch": chrono_now().timestamp_millis(),
+            "accountId": "123456789012", "stage": "$default",
             "http": { "method": parts.method.as_str(), "path": parts.uri.path(), "sourceIp": "203.0.113.7" },
         },
         "body": (!body.is_empty()).then(|| BASE64.encode(&body)), "isBase64Encoded": !body.is_empty(),

@@ -167,6 +167,7 @@ async fn neither_a_repeat_nor_a_ping_over_the_limit_takes_anything_back() {
     let other = cronmon.http.post(monitor["ping_url"].as_str().unwrap());
     assert_eq!(other.send().await.unwrap().status(), 429);
     assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 1);
+    cronmon.set_clock(noon(130));
     cronmon.deliver().await;
     assert_eq!(cronmon.read(&monitor).await["status"], "late");
     assert_eq!(receiver.types_about("a"), ["late"]);
@@ -190,8 +191,8 @@ async fn an_edit_judges_no_further_than_the_spool_was_empty() {
         let monitor = cronmon.create(json!({ "name": "a", "schedule": { "every": 60 } })).await;
         cronmon.ping(&monitor, "").await;
         cronmon.set_clock(noon(300));
-        database::spool::watch(&cronmon.pool, noon(100), 0).await.unwrap();
-        database::spool::watch(&cronmon.pool, noon(300), waiting).await.unwrap();
+        database::spool::watch(&cronmon.pool, noon(100), 0, false).await.unwrap();
+        database::spool::watch(&cronmon.pool, noon(300), waiting, false).await.unwrap();
         let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
         let body = json!({ "name": "a", "expected_duration": null, "grace_duration": 60 });
         assert_eq!(cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);

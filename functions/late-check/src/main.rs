@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 /// What is kept of a run's time for looking after what is left: the longest batch and hand-over, and some more.
 const TIME_TO_END: Duration = Duration::from_secs(25);
 
+/// Connections for what is applied side by side; all but one are only opened when the spool has something.
+const CONNECTIONS: usize = 4;
+
 /// Of the deliveries that nobody took, how many one tick hands over again at most.
 const MOST_LEFT: i64 = 1_000;
 
@@ -26,7 +29,7 @@ async fn main() -> Result<(), lambda::Error> {
     let spool = SpoolQueue::from_env()?;
     let hold = spooled::hold(lambda::setting("SPOOL_HOLD_SECONDS").as_deref())?;
     let metrics_stack = lambda::setting("METRICS_STACK");
-    let pool = lambda::connect_database(1).await?;
+    let pool = lambda::connect_database(CONNECTIONS).await?;
     lambda::run(move |event: LambdaEvent<Value>| {
         let (pool, deliveries, metrics_stack) = (pool.clone(), deliveries.clone(), metrics_stack.clone());
         let spool = spool.clone();
@@ -93,22 +96,22 @@ async fn empty(
         }
         if let Some(waiting) = waiting {
             had_some |= waiting > 0;
-            let empty_at = watch(pool, looked_at, waiting).await?;
+            let watched = watch(pool, looked_at, waiting, had_some).await?;
             // A queue that takes long to say no is no sign of a slow database.
             let looked_at = if batch.is_ok() { looked_at } else { clock(pool).await? };
-            return Ok(Seen { looked_at, had_some, empty_at });
+            return Ok(Seen { looked_at, watched });
         }
-        let replayed = replay_batch(pool, batch.unwrap_or_default(), None, 1).await;
-        spool.forget(replayed.done).await;
+        let replayed = replay_batch(pool, batch.unwrap_or_default(), None, CONNECTIONS).await;
         spool.put_back(replayed.left).await;
-        deliveries.hand_over(replayed.new_deliveries).await;
+        let handed_over = deliveries.hand_over(replayed.new_deliveries);
+        tokio::join!(spool.forget(replayed.done), handed_over);
         if let Some(e) = &replayed.failed {
             tracing::error!("pings wait in the spool: {e}");
         }
         if replayed.failed.is_some() || Instant::now() > end {
-            let empty_at = watch(pool, looked_at, 1).await?;
+            let watched = watch(pool, looked_at, 1, true).await?;
             let looked_at = clock(pool).await?;
-            return Ok(Seen { looked_at, had_some, empty_at });
+            return Ok(Seen { looked_at, watched });
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use database::due::Until;
-use database::spool::{Replayed, Waiting, replay};
+use database::spool::{Replayed, Waiting, Watched, replay};
 use database::{DatabaseError, Pool};
 use futures_util::{StreamExt as _, stream};
 use uuid::Uuid;
@@ -71,18 +71,17 @@ pub async fn replay_batch<Handle>(
     all
 }
 
-/// How long a ping may be on its way from the gateway into the database or the spool, when something is wrong.
+/// How long a ping may be on its way from the gateway into the database or the spool, when something is wrong; and
+/// how long after the spool had something that may still be so. As in `apply_signal`.
 const ON_ITS_WAY: TimeDelta = TimeDelta::seconds(10);
+const TROUBLE: TimeDelta = TimeDelta::seconds(30);
 
 /// What a tick saw of a spool that others fill.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     /// When it was looked into, by Postgres' clock.
     pub looked_at: DateTime<Utc>,
-    /// Whether anything was in it.
-    pub had_some: bool,
-    /// When it was last empty: `looked_at` if it is so now.
-    pub empty_at: DateTime<Utc>,
+    pub watched: Watched,
 }
 
 /// Up to when may be judged. Whatever was received before has been applied then; but when the spool never gets
@@ -90,12 +89,13 @@ pub struct Seen {
 #[must_use]
 pub fn until(seen: Seen, hold: Duration) -> Until {
     let hold = TimeDelta::from_std(hold).unwrap_or(TimeDelta::MAX);
-    let not_after = if seen.looked_at - seen.empty_at > hold {
+    let Watched { empty_at, some_at } = seen.watched;
+    let not_after = if seen.looked_at - empty_at > hold {
         seen.looked_at
-    } else if seen.had_some {
-        seen.empty_at - ON_ITS_WAY
+    } else if some_at.is_some_and(|some_at| seen.looked_at - some_at < TROUBLE) {
+        empty_at - ON_ITS_WAY
     } else {
-        seen.empty_at
+        empty_at
     };
     Until { now: None, not_after: Some(not_after), looked_at: Some(seen.looked_at) }
 }
@@ -119,15 +119,18 @@ mod tests {
     #[test]
     fn nothing_is_judged_that_a_spooled_ping_might_explain_for_as_long_as_the_hold() {
         let at = |seconds: i64| DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap();
-        let judged_up_to = |looked_at, had_some, empty_at| {
-            let seen = Seen { looked_at: at(looked_at), had_some, empty_at: at(empty_at) };
+        let judged_up_to = |looked_at, empty_at, some_at: Option<i64>| {
+            let watched = Watched { empty_at: at(empty_at), some_at: some_at.map(at) };
+            let seen = Seen { looked_at: at(looked_at), watched };
             (until(seen, Duration::from_secs(900)).not_after.unwrap() - at(0)).num_seconds()
         };
-        assert_eq!(judged_up_to(0, false, 0), 0);
+        assert_eq!(judged_up_to(0, 0, None), 0);
         // Emptied just now: who put that in may be putting in more.
-        assert_eq!(judged_up_to(0, true, 0), -10);
-        assert_eq!(judged_up_to(900, true, 0), -10);
-        assert_eq!(judged_up_to(901, true, 0), 901);
+        assert_eq!(judged_up_to(0, 0, Some(0)), -10);
+        assert_eq!(judged_up_to(29, 29, Some(0)), 19);
+        assert_eq!(judged_up_to(30, 30, Some(0)), 30);
+        assert_eq!(judged_up_to(900, 0, Some(900)), -10);
+        assert_eq!(judged_up_to(901, 0, Some(901)), 901);
     }
 
     #[test]

@@ -214,7 +214,14 @@ pub struct Watch {
     pub waiting: i64,
 }
 
-/// Writes down what is in the spool now; answers with when it was last empty.
+/// When the spool was last empty, and when it last had something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watched {
+    pub empty_at: DateTime<Utc>,
+    pub some_at: Option<DateTime<Utc>>,
+}
+
+/// Writes down what is in the spool now, and whether it had something just before.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -222,23 +229,30 @@ pub async fn watch(
     pool: &Pool,
     seen_at: DateTime<Utc>,
     waiting: i64,
-) -> Result<DateTime<Utc>, DatabaseError> {
+    had_some: bool,
+) -> Result<Watched, DatabaseError> {
     let rows = pool
         .get()
         .await?
         .query_typed(
-            "insert into spool_watch (seen_at, empty_at, waiting)
-             values ($1, $1 - case when $2 = 0 then interval '0' else interval '10 minutes' end, $2)
+            "insert into spool_watch (seen_at, empty_at, some_at, waiting)
+             values ($1, $1 - case when $2 = 0 then interval '0' else interval '10 minutes' end,
+                     case when $3 then $1 end, $2)
              on conflict (one_row) do update set
                  seen_at = greatest(spool_watch.seen_at, $1),
                  empty_at = case when $2 = 0 then greatest(spool_watch.empty_at, $1) else spool_watch.empty_at end,
+                 some_at = case when $3 then greatest(spool_watch.some_at, $1) else spool_watch.some_at end,
                  waiting = $2
-             returning empty_at",
-            &[(&seen_at, Type::TIMESTAMPTZ), (&waiting, Type::INT8)],
+             returning empty_at, some_at",
+            &[
+                (&seen_at, Type::TIMESTAMPTZ),
+                (&waiting, Type::INT8),
+                (&(had_some || waiting > 0), Type::BOOL),
+            ],
         )
         .await?;
     let row = rows.first().ok_or_else(|| DatabaseError::Data("an upsert gave no row".into()))?;
-    Ok(row.try_get("empty_at")?)
+    Ok(Watched { empty_at: row.try_get("empty_at")?, some_at: row.try_get("some_at")? })
 }
 
 /// What was last seen, if anybody looked yet; and how many signals are parked, at most 10,000.

@@ -8,13 +8,17 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeN
 use database::signals::{Address, ReceivedSignal};
 use database::spool::{Spool, Waiting, group, to_text};
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 
 use crate::required;
 use crate::sqs::Sqs;
 
 /// What SQS gives and takes in one call.
 const MESSAGES_IN_A_CALL: i32 = 10;
+const FORGOTTEN_IN_A_CALL: usize = 10;
+
+/// So that a long queue ends soon: while it lasts, pings that come go behind what waits.
+const CALLS_AT_ONCE: usize = 8;
 
 /// How long a message that was received and not forgotten stays away, in seconds: longer than a batch can take.
 const COMES_AGAIN: i32 = 45;
@@ -52,12 +56,28 @@ impl SpoolQueue {
         Ok(())
     }
 
-    /// Some of what waits, none when there is nothing. `thorough` waits a second for it: without that SQS asks only
-    /// some of its servers.
+    /// Some of what waits, none when there is nothing. When something was there just now, several calls ask for
+    /// more, and wait a second for it if there is none: without that SQS asks only some of its servers.
     ///
     /// # Errors
     /// The queue can't be read.
-    pub async fn receive(&self, thorough: bool) -> Result<Vec<Waiting<Receipt>>, String> {
+    pub async fn receive(&self, had_some: bool) -> Result<Vec<Waiting<Receipt>>, String> {
+        let calls = if had_some { CALLS_AT_ONCE } else { 1 };
+        let received = join_all((0..calls).map(|_| self.receive_once(had_some))).await;
+        let (mut waiting, mut failed) = (Vec::new(), None);
+        for one in received {
+            match one {
+                Ok(some) => waiting.extend(some),
+                Err(why) => failed = Some(why),
+            }
+        }
+        match failed {
+            Some(why) if waiting.is_empty() => Err(why),
+            _ => Ok(waiting),
+        }
+    }
+
+    async fn receive_once(&self, thorough: bool) -> Result<Vec<Waiting<Receipt>>, String> {
         let received = self
             .sqs
             .client()?
@@ -108,12 +128,13 @@ impl SpoolQueue {
 
     /// They were dealt with. One that can't be forgotten comes again, and changes nothing then.
     pub async fn forget(&self, receipts: Vec<Receipt>) {
-        if receipts.is_empty() {
-            return;
-        }
+        join_all(receipts.chunks(FORGOTTEN_IN_A_CALL).map(|some| self.forget_once(some))).await;
+    }
+
+    async fn forget_once(&self, receipts: &[Receipt]) {
         let Ok(client) = self.sqs.client() else { return };
         let mut call = client.delete_message_batch().queue_url(&*self.url);
-        for (i, receipt) in receipts.into_iter().enumerate() {
+        for (i, receipt) in receipts.iter().enumerate() {
             let entry = DeleteMessageBatchRequestEntry::builder().id(i.to_string()).receipt_handle(receipt);
             if let Ok(entry) = entry.build() {
                 call = call.entries(entry);

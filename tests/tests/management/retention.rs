@@ -121,9 +121,9 @@ async fn the_defaults_that_are_shown_are_those_that_are_kept() {
     fill(&cronmon, &monitor, 5_003).await;
     assert_eq!(delete_old(&cronmon).await.rows, 3);
     let oldest = cronmon.now() - Span::seconds(4_999);
-    cronmon.set_clock(oldest + Span::seconds(7_776_000) - Span::microseconds(1));
-    assert_eq!(delete_old(&cronmon).await.rows, 0);
     cronmon.set_clock(oldest + Span::seconds(7_776_000));
+    assert_eq!(delete_old(&cronmon).await.rows, 0);
+    cronmon.set_clock(oldest + Span::seconds(7_776_000) + Span::microseconds(1));
     assert_eq!(delete_old(&cronmon).await.rows, 1);
 }
 
