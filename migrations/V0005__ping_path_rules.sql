@@ -142,8 +142,8 @@ end
 $$;
 
 -- A spooled signal that is older than the monitor's last one: it goes into the history at its time, may end the
--- run of its run id, and may take back a lateness that nobody was told. It opens no job, moves neither slot nor
--- status back, and makes no alert.
+-- run of its run id, answers the slot if that is still expected, and may take back a lateness that nobody was told.
+-- It opens no job, moves neither slot nor status back, and makes no alert.
 create function apply_older_signal(
     m monitor, p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid,
     p_exit_status smallint, p_source_address text, p_user_agent text, p_body bytea
@@ -151,6 +151,8 @@ create function apply_older_signal(
 language plpgsql as $$
 declare
     v_job_id uuid;
+    v_following timestamptz;
+    v_first_after timestamptz;
 begin
     if p_rid is not null and p_kind in ('success', 'fail') and m.open_jobs > 0 then
         select job_id into v_job_id from job
@@ -175,6 +177,23 @@ begin
     end if;
     if m.status = 'late' and m.incident_began_at >= p_received_at then
         m := withdraw_lateness(m, p_received_at, p_kind, p_rid, false);
+    end if;
+    if m.schedule_kind = 'every' then
+        m.next_slot := greatest(m.next_slot, p_received_at + make_interval(secs => m.every_seconds));
+    elsif p_received_at >= m.next_slot - make_interval(secs => coalesce(m.early_duration, 60)) then
+        select min(slot) filter (where slot > m.next_slot),
+               min(slot) filter (where slot > greatest(m.next_slot, p_received_at))
+        into v_following, v_first_after
+        from slots_to_come s, unnest(s.slots) slot where s.monitor_id = m.monitor_id;
+        if p_received_at >= m.next_slot - coalesce(
+            make_interval(secs => m.early_duration), least(interval '60 seconds', (v_following - m.next_slot) / 10)) then
+            if v_first_after is null then
+                -- late-check finds it, as after a slot that was missed.
+                m.slots_after := greatest(m.next_slot, p_received_at);
+                m.refill_at := m.slots_after;
+            end if;
+            m.next_slot := v_first_after;
+        end if;
     end if;
     if v_job_id is not null then
         update job set end_time = p_received_at, succeeded = p_kind = 'success', exit_status = p_exit_status,

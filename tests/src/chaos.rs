@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::contents::count;
 use crate::cronmon::http_client;
-use crate::webhook::Receiver;
+use crate::webhook::{Heard, Receiver};
 
 pub const CLIENTS: usize = 50;
 
@@ -38,11 +38,22 @@ pub fn is_soak() -> bool {
     is
 }
 
-/// The monitor of a client. Its deadline passes in less than half of a freeze.
+/// How fast the clients ping, and what their monitors expect.
+#[derive(Clone, Copy)]
+pub struct Pace {
+    /// Between two pings of a client, in milliseconds; half as much again at most.
+    pub pause: u64,
+    /// Seconds. With the grace less than a freeze, so that every deadline passes in one.
+    pub every: u64,
+    pub grace: u64,
+}
+
+/// The monitor of a client.
 #[must_use]
-pub fn monitor(client: usize) -> Value {
+pub fn monitor(client: usize, pace: Pace) -> Value {
     json!({
-        "name": format!("job {client}"), "schedule": { "every": 5 }, "grace_duration": 4, "expected_duration": 5,
+        "name": format!("job {client}"), "schedule": { "every": pace.every }, "grace_duration": pace.grace,
+        "expected_duration": pace.every,
     })
 }
 
@@ -71,12 +82,12 @@ pub struct Clients {
 impl Clients {
     /// Each pings one of these in a rhythm of its own.
     #[must_use]
-    pub fn start(urls: Vec<String>) -> Self {
+    pub fn start(urls: Vec<String>, pace: Pace) -> Self {
         let go_on = Arc::new(AtomicBool::new(true));
         let all = urls
             .into_iter()
             .enumerate()
-            .map(|(number, url)| tokio::spawn(pings(number, url, go_on.clone())))
+            .map(|(number, url)| tokio::spawn(pings(number, url, pace, go_on.clone())))
             .collect();
         Self { go_on, all }
     }
@@ -93,7 +104,7 @@ impl Clients {
 }
 
 /// A job that pings now and then: alone, at its begin and its end, with a line for its log.
-async fn pings(number: usize, url: String, go_on: Arc<AtomicBool>) -> Vec<Attempt> {
+async fn pings(number: usize, url: String, pace: Pace, go_on: Arc<AtomicBool>) -> Vec<Attempt> {
     drop(http_client());
     // Each ping of a cron job is a process of its own.
     let http = Client::builder().timeout(Duration::from_secs(10)).pool_max_idle_per_host(0).build().unwrap();
@@ -101,7 +112,7 @@ async fn pings(number: usize, url: String, go_on: Arc<AtomicBool>) -> Vec<Attemp
     let mut attempts = Vec::new();
     let mut running: Option<Uuid> = None;
     let mut was_log = false;
-    sleep(Duration::from_millis(random.random_range(0..750))).await;
+    sleep(Duration::from_millis(random.random_range(0..pace.pause))).await;
     let mut ping = 0;
     while ping < PINGS || running.is_some() || go_on.load(Ordering::SeqCst) {
         let (mut began, mut ended) = (None, None);
@@ -148,7 +159,7 @@ async fn pings(number: usize, url: String, go_on: Arc<AtomicBool>) -> Vec<Attemp
             sleep(Duration::from_millis(random.random_range(250..500))).await;
         }
         ping += 1;
-        sleep(Duration::from_millis(random.random_range(600..900))).await;
+        sleep(Duration::from_millis(random.random_range(pace.pause..pace.pause * 3 / 2))).await;
     }
     attempts
 }
@@ -179,15 +190,39 @@ impl Outages {
     }
 }
 
+/// What was said to the monitor of an alert and what it took for true, for who has to find out why.
+async fn explain(pool: &Pool, heard: &Heard, attempts: &[Attempt]) {
+    let name = heard.message["monitor"]["name"].as_str().unwrap_or_default();
+    let at: DateTime<Utc> = heard.message["at"].as_str().unwrap_or_default().parse().unwrap();
+    let near = at - TimeDelta::seconds(30)..at + TimeDelta::seconds(30);
+    for attempt in attempts.iter().filter(|attempt| name == format!("job {}", attempt.client)) {
+        let Attempt { body, sent_at, answered_at, trouble, .. } = attempt;
+        if near.contains(sent_at) {
+            println!("{body}: {sent_at} to {answered_at}, {trouble}");
+        }
+    }
+    let rows = "select s.received_at, s.kind, coalesce(j.start_time::text, '-'), s.xmin::text from signal s \
+                join monitor m using (monitor_id) left join job j on j.job_id = s.job_id \
+                where m.name = $1 and s.received_at between $2::timestamptz - interval '30 s' and $2 + interval '30 s' \
+                order by 1";
+    for row in pool.get().await.unwrap().query(rows, &[&name, &at]).await.unwrap() {
+        let (received_at, kind): (DateTime<Utc>, String) = (row.get(0), row.get(1));
+        let (start, transaction): (String, String) = (row.get(2), row.get(3));
+        println!("{received_at} {kind}, of the run begun {start}, by transaction {transaction}");
+    }
+    let rows = "select a.at, a.type, a.cause, d.created_at, a.xmin::text from alert a \
+                join monitor m using (monitor_id) left join delivery d using (alert_id) where m.name = $1 order by 1";
+    for row in pool.get().await.unwrap().query(rows, &[&name]).await.unwrap() {
+        let (at, kind, cause): (DateTime<Utc>, String, String) = (row.get(0), row.get(1), row.get(2));
+        let (made_at, transaction): (Option<DateTime<Utc>>, String) = (row.get(3), row.get(4));
+        println!("alert {kind} {cause} at {at}, made as of {made_at:?} by transaction {transaction}");
+    }
+}
+
 /// Nobody was told of anything, and there is nothing to tell.
 pub async fn no_alert_was_made_up(pool: &Pool, receiver: &Receiver, attempts: &[Attempt]) {
     if let Some(heard) = receiver.heard().first() {
-        // What its client did, for who has to find out why.
-        let name = heard.message["monitor"]["name"].as_str().unwrap_or_default();
-        for attempt in attempts.iter().filter(|attempt| name == format!("job {}", attempt.client)).take(30) {
-            let Attempt { body, sent_at, answered_at, trouble, .. } = attempt;
-            println!("{body}: {sent_at} to {answered_at}, {trouble}");
-        }
+        explain(pool, heard, attempts).await;
     }
     let told: Vec<String> = receiver
         .heard()

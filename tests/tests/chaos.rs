@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cronmon_tests::Receiver;
 use cronmon_tests::chaos::{
-    CLIENTS, Clients, Outages, is_soak, monitor, no_alert_was_made_up, now, runs_are_whole, segments,
+    CLIENTS, Clients, Outages, Pace, is_soak, monitor, no_alert_was_made_up, now, runs_are_whole, segments,
     silence_is_heard, summary, the_history_is_true,
 };
 use cronmon_tests::contents::count;
@@ -78,6 +78,8 @@ impl Drop for Host {
     }
 }
 
+const PACE: Pace = Pace { pause: 600, every: 5, grace: 4 };
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_ping_is_lost_and_no_alert_made_up_while_everything_is_killed() {
     if !is_soak() || !Postgres::can_freeze() {
@@ -97,13 +99,13 @@ async fn no_ping_is_lost_and_no_alert_made_up_while_everything_is_killed() {
     person.listens_at(&at, &receiver.url).await;
     let mut urls = Vec::new();
     for client in 0..CLIENTS {
-        urls.push(format!("{at}{}", person.creates(&at, monitor(client)).await));
+        urls.push(format!("{at}{}", person.creates(&at, monitor(client, PACE)).await));
     }
 
     let begin = Instant::now();
     let time = |seconds| sleep_until(begin + Duration::from_secs(seconds));
     let mut outages = Outages::default();
-    let clients = Clients::start(urls);
+    let clients = Clients::start(urls, PACE);
 
     time(5).await;
     let away = now();

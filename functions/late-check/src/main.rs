@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use cronmon_late_check::spooled::{Seen, replay_batch, until};
 use cronmon_late_check::{old_history, spooled, tick};
 use database::due::{Behind, behind, clock, left_deliveries};
@@ -70,6 +71,11 @@ async fn tick_after_the_spool(
     }
 }
 
+/// How often an empty answer of a queue that counts messages is not believed, and the pause before the next look.
+/// What another receiver has is not to be had, and may be for longer.
+const LOOKS: usize = 5;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+
 /// Applies what is in the spool for as long as the database takes it, and writes down what is left.
 async fn empty(
     pool: &Pool,
@@ -77,43 +83,47 @@ async fn empty(
     deliveries: &DeliveryQueue,
     end: Instant,
 ) -> Result<Seen, DatabaseError> {
-    let mut had_some = false;
+    let (mut had_some, mut looks) = (false, 0);
     loop {
         let looked_at = clock(pool).await?;
-        let batch = spool.receive(had_some).await;
-        let waiting = match &batch {
-            Ok(batch) if !batch.is_empty() => {
-                had_some = true;
-                None
-            }
-            // Some may be with another tick, or not to be had yet.
-            Ok(_) => Some(spool.waiting().await.unwrap_or(1)),
+        let batch = match spool.receive().await {
+            Ok(batch) => batch,
             // Who can't look must not say that it is empty.
-            Err(_) => Some(1),
+            Err(why) => {
+                tracing::error!("the spool can't be read: {why}");
+                return some_is_left(pool, looked_at).await;
+            }
         };
-        if let Err(why) = &batch {
-            tracing::error!("the spool can't be read: {why}");
+        if batch.is_empty() {
+            let waiting = spool.waiting().await.unwrap_or(1);
+            if waiting == 0 {
+                let watched = watch(pool, looked_at, 0, had_some).await?;
+                return Ok(Seen { looked_at, watched });
+            }
+            looks += 1;
+            if looks == LOOKS {
+                return some_is_left(pool, looked_at).await;
+            }
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            continue;
         }
-        if let Some(waiting) = waiting {
-            had_some |= waiting > 0;
-            let watched = watch(pool, looked_at, waiting, had_some).await?;
-            // A queue that takes long to say no is no sign of a slow database.
-            let looked_at = if batch.is_ok() { looked_at } else { clock(pool).await? };
-            return Ok(Seen { looked_at, watched });
-        }
-        let replayed = replay_batch(pool, batch.unwrap_or_default(), None, CONNECTIONS).await;
-        spool.put_back(replayed.left).await;
+        had_some = true;
+        let replayed = replay_batch(pool, batch, None, CONNECTIONS).await;
         let handed_over = deliveries.hand_over(replayed.new_deliveries);
-        tokio::join!(spool.forget(replayed.done), handed_over);
+        tokio::join!(spool.forget(replayed.done), spool.put_back(replayed.left), handed_over);
         if let Some(e) = &replayed.failed {
             tracing::error!("pings wait in the spool: {e}");
         }
         if replayed.failed.is_some() || Instant::now() > end {
-            let watched = watch(pool, looked_at, 1, true).await?;
-            let looked_at = clock(pool).await?;
-            return Ok(Seen { looked_at, watched });
+            return some_is_left(pool, looked_at).await;
         }
     }
+}
+
+async fn some_is_left(pool: &Pool, looked_at: DateTime<Utc>) -> Result<Seen, DatabaseError> {
+    let watched = watch(pool, looked_at, 1, true).await?;
+    // A queue that takes long to answer is no sign of a slow database.
+    Ok(Seen { looked_at: clock(pool).await?, watched })
 }
 
 /// Hands over again what nobody took, deletes old history, and writes down how far the work is behind.

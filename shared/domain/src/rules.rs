@@ -266,14 +266,26 @@ impl Monitor {
     }
 
     /// A signal that waited in the spool since `received_at`. When the monitor has had a later one, it may end
-    /// the run of its run id and nothing else: it opens no job, moves neither slot nor status back, and makes no
-    /// alert.
+    /// the run of its run id, and it answers the slot if that is still expected; it opens no job, moves neither slot
+    /// nor status back, and makes no alert.
     ///
     /// What the model does not know is who was told: a lateness that the signal disproves, and that nobody heard
     /// of, the database takes back.
     pub fn apply_from_spool(&mut self, signal: &Signal, received_at: DateTime<Utc>) -> Vec<Alert> {
         if self.last_signal_at.is_none_or(|last| received_at >= last) {
             return self.apply(signal, received_at);
+        }
+        if signal.kind == SignalKind::Log {
+            return Vec::new();
+        }
+        match (&self.rules.schedule, self.next_slot) {
+            (Schedule::Every(n), _) => {
+                self.next_slot = self.next_slot.max(Some(received_at + Duration::seconds(*n)));
+            }
+            (Schedule::Cron(cron), Some(slot)) if received_at >= slot - self.early(cron, slot) => {
+                self.next_slot = cron.next_after(slot.max(received_at));
+            }
+            _ => {}
         }
         let succeeded = match signal.kind {
             SignalKind::Success => true,

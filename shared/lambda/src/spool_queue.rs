@@ -17,11 +17,12 @@ use crate::sqs::Sqs;
 const MESSAGES_IN_A_CALL: i32 = 10;
 const FORGOTTEN_IN_A_CALL: usize = 10;
 
-/// So that a long queue ends soon: while it lasts, pings that come go behind what waits.
-const CALLS_AT_ONCE: usize = 8;
+/// So that a long queue ends soon: while it lasts, pings that come go behind what waits. And because one call asks only
+/// some of SQS' servers.
+const CALLS_AT_ONCE: usize = 4;
 
 /// How long a message that was received and not forgotten stays away, in seconds: longer than a batch can take.
-const COMES_AGAIN: i32 = 45;
+const COMES_AGAIN: i32 = 30;
 
 #[derive(Clone)]
 pub struct SpoolQueue {
@@ -56,14 +57,12 @@ impl SpoolQueue {
         Ok(())
     }
 
-    /// Some of what waits, none when there is nothing. When something was there just now, several calls ask for
-    /// more, and wait a second for it if there is none: without that SQS asks only some of its servers.
+    /// Some of what waits; none when there is nothing, or nothing that no other receiver has before it.
     ///
     /// # Errors
     /// The queue can't be read.
-    pub async fn receive(&self, had_some: bool) -> Result<Vec<Waiting<Receipt>>, String> {
-        let calls = if had_some { CALLS_AT_ONCE } else { 1 };
-        let received = join_all((0..calls).map(|_| self.receive_once(had_some))).await;
+    pub async fn receive(&self) -> Result<Vec<Waiting<Receipt>>, String> {
+        let received = join_all((0..CALLS_AT_ONCE).map(|_| self.receive_once())).await;
         let (mut waiting, mut failed) = (Vec::new(), None);
         for one in received {
             match one {
@@ -77,7 +76,7 @@ impl SpoolQueue {
         }
     }
 
-    async fn receive_once(&self, thorough: bool) -> Result<Vec<Waiting<Receipt>>, String> {
+    async fn receive_once(&self) -> Result<Vec<Waiting<Receipt>>, String> {
         let received = self
             .sqs
             .client()?
@@ -85,7 +84,6 @@ impl SpoolQueue {
             .queue_url(&*self.url)
             .max_number_of_messages(MESSAGES_IN_A_CALL)
             .visibility_timeout(COMES_AGAIN)
-            .wait_time_seconds(thorough.into())
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .send()
             .await
