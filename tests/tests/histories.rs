@@ -47,6 +47,7 @@ async fn history(cronmon: &CronMon, receiver: &Receiver, seed: u64) {
     body["armed"] = json!(random.random_bool(0.3));
     let shown = cronmon.create(body.clone()).await;
     let mut model = Monitor::new(rules_of(&shown), shown["armed"] == true, now);
+    let created_at = now;
     let mut story = vec![format!("{now} created {body}")];
     let mut heard_before = receiver.heard().len();
 
@@ -69,7 +70,8 @@ async fn history(cronmon: &CronMon, receiver: &Receiver, seed: u64) {
             }
             4 if random.random_bool(0.5) => {
                 let signal = any_signal(&mut random);
-                let received_at = now - Duration::seconds(random.random_range(0..2_000));
+                // Nobody pings what is not there yet.
+                let received_at = (now - Duration::seconds(random.random_range(0..2_000))).max(created_at);
                 story.push(format!("{now} spooled {received_at} {signal:?}"));
                 cronmon.replay(&shown, &signal, received_at).await;
                 let mut alerts = model.apply_from_spool(&signal, received_at);
