@@ -9,7 +9,7 @@ use database::due::Until;
 use database::spool::watch;
 use http_common::Clock;
 use late_check::old_history;
-use late_check::spooled::replay_batch;
+use late_check::replay::replay_batch;
 use notify::webhook::Webhooks;
 use notify::{Claimed, Which};
 use ping::InFlight;
@@ -18,7 +18,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::spooled::SpoolFolder;
+use crate::ping_spool::SpoolFolder;
 
 const TICK: Duration = Duration::from_secs(1);
 

@@ -3,10 +3,10 @@
 
 mod inbox;
 mod loops;
+mod ping_spool;
 mod serve;
 mod settings;
 mod spool;
-mod spooled;
 mod welcome;
 
 use std::process::ExitCode;

@@ -18,8 +18,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
+use crate::ping_spool::SpoolFolder;
 use crate::settings::Settings;
-use crate::spooled::SpoolFolder;
 use crate::{inbox, loops, welcome};
 
 /// How long requests and sends may go on once the process was told to stop.

@@ -51,7 +51,7 @@ impl Settings {
             trusted_proxies: given(&get, "TRUSTED_PROXIES").unwrap_or_default().parse()?,
             most_pings_per_minute: ping::limit_per_minute(given(&get, "PING_LIMIT_PER_MINUTE").as_deref())?,
             spool_folder: given(&get, "SPOOL_DIR").map(PathBuf::from),
-            spool_hold: late_check::spooled::hold(given(&get, "SPOOL_HOLD_SECONDS").as_deref())?,
+            spool_hold: late_check::replay::hold(given(&get, "SPOOL_HOLD_SECONDS").as_deref())?,
             token_command: given(&get, "CRONMON_TOKEN_COMMAND"),
         })
     }

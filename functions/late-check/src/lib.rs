@@ -3,7 +3,7 @@
 //! beside it deletes old history.
 
 pub mod old_history;
-pub mod spooled;
+pub mod replay;
 
 use std::time::Instant;
 

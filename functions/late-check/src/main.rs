@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use cronmon_late_check::spooled::{Seen, replay_batch, until};
-use cronmon_late_check::{old_history, spooled, tick};
+use cronmon_late_check::replay::{Seen, replay_batch, until};
+use cronmon_late_check::{old_history, replay, tick};
 use database::due::{Behind, behind, clock, left_deliveries};
 use database::spool::watch;
 use database::{DatabaseError, Pool};
@@ -28,7 +28,7 @@ async fn main() -> Result<(), lambda::Error> {
     lambda::log_as_json();
     let deliveries = DeliveryQueue::from_env()?;
     let spool = SpoolQueue::from_env()?;
-    let hold = spooled::hold(lambda::setting("SPOOL_HOLD_SECONDS").as_deref())?;
+    let hold = replay::hold(lambda::setting("SPOOL_HOLD_SECONDS").as_deref())?;
     let metrics_stack = lambda::setting("METRICS_STACK");
     let pool = lambda::connect_database(CONNECTIONS).await?;
     lambda::run(move |event: LambdaEvent<Value>| {
