@@ -286,7 +286,8 @@ begin
 
     -- Signals apply in the order of the lock; time never runs backwards for a monitor.
     v_at := greatest(p_received_at, m.last_signal_at);
-    -- A spool that nobody empties any more must not keep everything: after as long as lateness waits for it.
+    -- A spool that nobody empties any more must not keep everything: at most the default of SPOOL_HOLD_SECONDS,
+    -- whatever that says.
     if p_shared_spool and m.due_at < v_at and exists (
         select from spool_watch
         where empty_at - case when some_at > empty_at - interval '30 seconds' then interval '10 seconds'
@@ -626,7 +627,7 @@ end
 $$;
 
 -- Before an edit: time has passed up to now, and that is judged by the rules as they were. While pings wait in the
--- spool only up to when it was last empty: the edit then expects the next slot after now all the same.
+-- spool only up to when it was last empty, if that is less than 15 minutes ago: the edit then expects the next slot after now all the same.
 create or replace procedure let_fall_due(p_monitor_id uuid, p_now timestamptz)
 language plpgsql as $$
 declare

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use database::{DatabaseError, Pool};
 use tokio_postgres::types::Type;
 
-/// Monitors that one statement looks at, and rows that it deletes at most: some ten milliseconds of work.
+/// Monitors that one statement looks at, and rows that it deletes, at most; it also ends after a second.
 const MONITORS: i32 = 200;
 const ROWS: i32 = 2_000;
 

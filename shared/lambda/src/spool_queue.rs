@@ -21,7 +21,8 @@ const FORGOTTEN_IN_A_CALL: usize = 10;
 /// some of SQS' servers.
 const CALLS_AT_ONCE: usize = 4;
 
-/// How long a message that was received and not forgotten stays away, in seconds: longer than a batch can take.
+/// How long a message that was received and not forgotten stays away, in seconds. One that comes again while it is
+/// still being applied changes nothing.
 const COMES_AGAIN: i32 = 30;
 
 #[derive(Clone)]

@@ -71,6 +71,7 @@ async fn insert(
 }
 
 /// Whether it was inserted. Relies on the unique index `monitor_slug`.
+// They are the columns of one insert; a struct for them would be made and taken apart once.
 #[allow(clippy::too_many_arguments)]
 async fn insert_with_first_free(
     client: &impl GenericClient,
