@@ -10,7 +10,6 @@ mod record;
 use std::sync::Arc;
 
 use axum::Router;
-use chrono::{DateTime, Utc};
 use database::Pool;
 use database::spool::Spool;
 use http_common::Clock;
@@ -32,12 +31,6 @@ pub struct App {
     pub most_per_minute: Option<i32>,
     /// In a process that may be frozen between requests, as an environment of Lambda is.
     pub freezes: Option<Freezes>,
-}
-
-impl App {
-    fn may_have_frozen(&self, now: DateTime<Utc>) -> bool {
-        self.freezes.as_ref().is_some_and(|freezes| freezes.may_have_happened(now))
-    }
 }
 
 /// Every path that pings, whatever host serves it.

@@ -87,10 +87,13 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
 async fn try_database(app: &App, signal: &ReceivedSignal, shared_spool: bool) -> Result<Applied, Failure> {
     let terms = Terms { most_per_minute: app.most_per_minute, from_spool: false, shared_spool };
     let applied = async {
-        if app.may_have_frozen(signal.received_at) {
-            apply_signal_after_a_freeze(&app.pool, signal, terms, SILENCE).await
-        } else {
-            apply_signal(&app.pool, signal, terms).await
+        match &app.freezes {
+            // Just after another ping silence only means that the database is slow.
+            Some(freezes) => {
+                let silence = freezes.may_have_happened(signal.received_at).then_some(SILENCE);
+                apply_signal_after_a_freeze(&app.pool, signal, terms, silence).await
+            }
+            None => apply_signal(&app.pool, signal, terms).await,
         }
     };
     match timeout(TIME_LIMIT, applied).await {

@@ -151,9 +151,9 @@ impl Drop for OwnConnection {
     }
 }
 
-/// The same in a process that may have been frozen: its connection may have died meanwhile, which shows only
-/// when it is used. So a connection that broke or kept silent for `silence` is given up, and the signal sent
-/// once more by a new one; that costs a warm ping nothing.
+/// The same in a process that may be frozen: its connection may have died meanwhile, which shows only when it is
+/// used. One that broke is given up, and the signal sent once more by a new one; so is one that kept quiet for
+/// `silence`, where that is given. That costs a warm ping nothing.
 ///
 /// # Errors
 /// As [`apply_signal`].
@@ -161,16 +161,21 @@ pub async fn apply_signal_after_a_freeze(
     pool: &Pool,
     signal: &ReceivedSignal,
     terms: Terms,
-    silence: Duration,
+    silence: Option<Duration>,
 ) -> Result<Applied, DatabaseError> {
     let client = OwnConnection::from(pool).await?;
-    match timeout(silence, apply_by(client.object()?, signal, terms)).await {
-        Ok(Err(DatabaseError::Statement(e))) if ended(&e) => {}
-        Ok(done) => {
+    let applied = apply_by(client.object()?, signal, terms);
+    let done = match silence {
+        Some(silence) => timeout(silence, applied).await.ok(),
+        None => Some(applied.await),
+    };
+    match done {
+        Some(Err(DatabaseError::Statement(e))) if ended(&e) => {}
+        Some(done) => {
             client.give_back();
             return done;
         }
-        Err(_) => {}
+        None => {}
     }
     drop(client);
     apply_signal(pool, signal, terms).await
