@@ -31,7 +31,8 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0002__rules",
     "V0003__new_deliveries",
     "V0004__ping_path_tables",
-    "V0005__ping_path_rules"
+    "V0005__ping_path_rules",
+    "V0006__lateness_tables"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.
