@@ -175,6 +175,13 @@ impl CronMon {
         assert!(matches!(replayed, spool::Replayed::Applied(_)), "{replayed:?}");
     }
 
+    /// It becomes known that no ping came through in this time.
+    pub async fn was_blind(&self, from: DateTime<Utc>, until: DateTime<Utc>) {
+        let statement =
+            "insert into outage_span (span_id, kind, began_at, ended_at) values ($1, 'blind', $2, $3)";
+        self.pool.get().await.unwrap().execute(statement, &[&Uuid::new_v4(), &from, &until]).await.unwrap();
+    }
+
     /// Pings a monitor; `rest` is what follows its ping id.
     pub async fn ping(&self, monitor: &Value, rest: &str) {
         let url = format!("{}{rest}", monitor["ping_url"].as_str().unwrap());

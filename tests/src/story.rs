@@ -11,7 +11,8 @@
 //!
 //! Times are UTC; a date stays until the next one. A line with a time is an event: `tick`, `start`,
 //! `success`, `fail`, `log`, `exit <status>`, each but the first with ` rid <letter>` if it has one, or
-//! `edit <fields>`. A signal behind `spooled <time>` was received at that time, and waited since. A tick looks a moment after its time, so that what is due then has fallen due. After
+//! `edit <fields>`, `pause [<until>]`, `resume`, `snooze <until>`, `unsnooze`, `window <from> <until>` (a maintenance
+//! window over this monitor), or `blind <from> <until>` (no ping came through then, as is known now). A signal behind `spooled <time>` was received at that time, and waited since. A tick looks a moment after its time, so that what is due then has fallen due. After
 //! ` -> `, or on the lines that follow and begin with `-> `, stand the alerts that the event makes, all of
 //! them, as a webhook hears them. `is ...` says how the monitor then stands, `jobs ...` its jobs, newest
 //! first.
@@ -44,6 +45,11 @@ enum Event {
     Signal { signal: Signal, path: String },
     Spooled { signal: Signal, received_at: DateTime<Utc> },
     Edit(Value),
+    Pause(Option<DateTime<Utc>>),
+    Resume,
+    Snooze(Option<DateTime<Utc>>),
+    Window(DateTime<Utc>, DateTime<Utc>),
+    Blind(DateTime<Utc>, DateTime<Utc>),
 }
 
 /// Runs a story; the error says where it parts from the model or the real stack.
@@ -59,6 +65,7 @@ pub async fn run(file: &Path) -> Result<(), String> {
 
     let mut model: Option<Monitor> = None;
     let mut shown = Value::Null;
+    let mut windows = Vec::new();
     let mut heard_before = 0;
     for line in lines {
         let at_line = |what: String| format!("line {}: {what}", line.number);
@@ -69,7 +76,9 @@ pub async fn run(file: &Path) -> Result<(), String> {
                     (Event::Created(body), _) => {
                         shown = cronmon.create(body.clone()).await;
                         let armed = shown["armed"] == true;
-                        model = Some(Monitor::new(rules_of(&shown), armed, at));
+                        let mut new = Monitor::new(rules_of(&shown), armed, at);
+                        new.set_resume_on_ping(shown["resume_on_ping"] == true);
+                        model = Some(new);
                         Vec::new()
                     }
                     (_, None) => return Err(at_line("the story must begin with `created`".into())),
@@ -93,7 +102,38 @@ pub async fn run(file: &Path) -> Result<(), String> {
                         if answer.status != 200 {
                             return Err(at_line(answer.body.to_string()));
                         }
+                        model.set_resume_on_ping(answer.body["data"]["resume_on_ping"] == true);
                         model.edit(rules_of(&answer.body["data"]), at)
+                    }
+                    (Event::Pause(until), Some(model)) => {
+                        quiet(&cronmon, &shown, "pause", &json!({ "until": until })).await?;
+                        model.pause(*until, at)
+                    }
+                    (Event::Resume, Some(model)) => {
+                        quiet(&cronmon, &shown, "resume", &json!({})).await?;
+                        model.resume(at)
+                    }
+                    (Event::Snooze(until), Some(model)) => {
+                        let body = until.map_or(json!({ "seconds": 0 }), |until| json!({ "until": until }));
+                        quiet(&cronmon, &shown, "snooze", &body).await?;
+                        model.snooze(*until, at)
+                    }
+                    (Event::Window(from, until), Some(model)) => {
+                        let body = json!({
+                            "name": "window", "monitor_ids": [shown["monitor_id"]], "starts_at": from, "ends_at": until,
+                        });
+                        let answer = cronmon.call(Method::POST, "/maintenance-windows", Some(&body)).await;
+                        if answer.status != 200 {
+                            return Err(at_line(answer.body.to_string()));
+                        }
+                        windows.push((*from, *until));
+                        model.set_windows(windows.clone(), at);
+                        Vec::new()
+                    }
+                    (Event::Blind(from, until), Some(model)) => {
+                        cronmon.was_blind(*from, *until).await;
+                        model.blind.push((*from, Some(*until)));
+                        Vec::new()
                     }
                 };
                 let by_model: Vec<String> = by_model.iter().map(told).collect();
@@ -111,8 +151,8 @@ pub async fn run(file: &Path) -> Result<(), String> {
             What::Is(expected) => {
                 let model = model.as_ref().ok_or_else(|| at_line("nothing was created".into()))?;
                 let day = cronmon.now();
-                let by_model =
-                    standing(model.status.name(), model.running(), model.next_slot, model.due_at(), day);
+                let status = if model.is_paused() { "paused" } else { model.status.name() };
+                let by_model = standing(status, model.running(), model.next_slot, model.due_at(), day);
                 let now = cronmon.read(&shown).await;
                 let by_stack = standing(
                     now["status"].as_str().unwrap(),
@@ -140,6 +180,12 @@ pub async fn run(file: &Path) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+async fn quiet(cronmon: &CronMon, shown: &Value, what: &str, body: &Value) -> Result<(), String> {
+    let path = format!("/monitors/{}/{what}", shown["monitor_id"].as_str().unwrap());
+    let answer = cronmon.call(Method::POST, &path, Some(body)).await;
+    if answer.status == 200 { Ok(()) } else { Err(answer.body.to_string()) }
 }
 
 /// `late missed: <sentence>`
@@ -231,6 +277,8 @@ pub fn rules_of(shown: &Value) -> Rules {
         failure_threshold: threshold("failure_threshold"),
         recovery_threshold: threshold("recovery_threshold"),
         alert_on: AlertOn::from_name(shown["alert_on"].as_str().unwrap()).unwrap(),
+        min_interval_duration: shown["min_interval_duration"].as_i64(),
+        min_duration: shown["min_duration"].as_i64(),
     }
 }
 
@@ -273,7 +321,10 @@ fn parse(text: &str) -> Result<Vec<Line>, String> {
                             _ => return Err(bad("no signal")),
                         }
                     }
-                    None => event_of(rest).ok_or_else(|| bad("no event"))?,
+                    None => match quiet_event_of(rest, day) {
+                        Some(event) => event,
+                        None => event_of(rest).ok_or_else(|| bad("no event"))?,
+                    },
                 },
             };
             What::Event { at, event, alerts: alert.into_iter().collect() }
@@ -298,6 +349,30 @@ fn with_name(fields: &str) -> Result<Value, String> {
     let mut body: Value = serde_json::from_str(fields).map_err(|e| format!("{e}: {fields}"))?;
     body["name"] = json!("story");
     Ok(body)
+}
+
+fn quiet_event_of(text: &str, day: NaiveDate) -> Option<Event> {
+    let mut words = text.split(' ').peekable();
+    let what = words.next()?;
+    let mut times = Vec::new();
+    let mut day = day;
+    for word in words {
+        match (word.parse(), word.parse::<NaiveTime>()) {
+            (Ok(date), _) => day = date,
+            (_, Ok(time)) => times.push(day.and_time(time).and_utc()),
+            _ => return None,
+        }
+    }
+    match (what, times.as_slice()) {
+        ("pause", []) => Some(Event::Pause(None)),
+        ("pause", [until]) => Some(Event::Pause(Some(*until))),
+        ("resume", []) => Some(Event::Resume),
+        ("snooze", [until]) => Some(Event::Snooze(Some(*until))),
+        ("unsnooze", []) => Some(Event::Snooze(None)),
+        ("window", [from, until]) => Some(Event::Window(*from, *until)),
+        ("blind", [from, until]) => Some(Event::Blind(*from, *until)),
+        _ => None,
+    }
 }
 
 fn event_of(text: &str) -> Option<Event> {

@@ -185,14 +185,15 @@ async fn an_idempotency_key_counts_again_once_its_signal_was_deleted() {
 }
 
 #[tokio::test]
-async fn an_edit_judges_no_further_than_the_spool_was_empty() {
+async fn an_edit_judges_no_further_than_late_check_while_pings_wait() {
     for (waiting, alerts) in [(1, 0), (0, 1)] {
         let cronmon = CronMon::start().await;
         let monitor = cronmon.create(json!({ "name": "a", "schedule": { "every": 60 } })).await;
         cronmon.ping(&monitor, "").await;
         cronmon.set_clock(noon(300));
-        database::spool::watch(&cronmon.pool, noon(100), 0, false).await.unwrap();
         database::spool::watch(&cronmon.pool, noon(300), waiting, false).await.unwrap();
+        let judged = "update late_check_watch set judges_until = $1";
+        cronmon.pool.get().await.unwrap().execute(judged, &[&noon(100)]).await.unwrap();
         let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
         let body = json!({ "name": "a", "expected_duration": null, "grace_duration": 60 });
         assert_eq!(cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);

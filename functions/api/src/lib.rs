@@ -69,6 +69,9 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/api/v1/monitors/{monitor_id}/pings", get(monitors::pings::list)),
         ("/api/v1/monitors/{monitor_id}/pings/{signal_id}", get(monitors::pings::read)),
         ("/api/v1/monitors/{monitor_id}/ping-url", post(monitors::replace_ping_url::replace_ping_url)),
+        ("/api/v1/monitors/{monitor_id}/pause", post(monitors::pause::pause)),
+        ("/api/v1/monitors/{monitor_id}/resume", post(monitors::resume::resume)),
+        ("/api/v1/monitors/{monitor_id}/snooze", post(monitors::snooze::snooze)),
         (
             "/api/v1/monitors/{monitor_id}/alert-configs",
             get(configs::of_monitor::list).post(configs::of_monitor::attach),

@@ -115,6 +115,20 @@ impl FromRequest<App> for Fields {
     }
 }
 
+/// The fields of a body that need not be there.
+pub(crate) struct FieldsIfAny(pub(crate) Fields);
+
+impl FromRequest<App> for FieldsIfAny {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, app: &App) -> ApiResult<Self> {
+        match request.extensions().get() {
+            Some(ReadBody(Ok(bytes))) if bytes.is_empty() => Ok(Self(Fields(Map::new()))),
+            _ => Fields::from_request(request, app).await.map(Self),
+        }
+    }
+}
+
 impl Fields {
     fn parse(bytes: &[u8]) -> ApiResult<Self> {
         serde_json::from_slice(bytes).map_err(|e| {

@@ -8,7 +8,7 @@ use crate::schedules::zone_of;
 
 /// The columns of `alert a` that [`alert_of`] reads, by their names here.
 pub const ALERT_COLUMNS: &str = "a.type as alert_type, a.cause, a.at, a.slot, a.started_at, a.succeeded_at, \
-     a.exit_status as alert_exit_status, a.began_at, a.last_success_at, a.timezone";
+     a.exit_status as alert_exit_status, a.began_at, a.last_success_at, a.timezone, a.at_least";
 
 /// Reads [`ALERT_COLUMNS`].
 ///
@@ -26,6 +26,14 @@ pub fn alert_of(row: &Row) -> Result<Alert, DatabaseError> {
         (_, Cause::Failed) => Fact::Failed {
             started_at: row.try_get("started_at")?,
             exit_status: row.try_get("alert_exit_status")?,
+        },
+        (_, Cause::TooOften) => Fact::TooOften {
+            before: row.try_get("started_at")?,
+            at_least: row.try_get::<_, i32>("at_least")?.into(),
+        },
+        (_, Cause::TooFast) => Fact::TooFast {
+            started_at: row.try_get("started_at")?,
+            at_least: row.try_get::<_, i32>("at_least")?.into(),
         },
     };
     Ok(Alert {

@@ -32,7 +32,8 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0003__new_deliveries",
     "V0004__ping_path_tables",
     "V0005__ping_path_rules",
-    "V0006__lateness_tables"
+    "V0006__lateness_tables",
+    "V0007__lateness_rules"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 
-/// The three causes of bad news.
+/// What an alert is about: the three causes of bad news, and those of warnings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// A slot passed and nothing came.
@@ -12,6 +12,10 @@ pub enum Cause {
     Overran,
     /// A run said that it failed.
     Failed,
+    /// A run began too soon after the one before.
+    TooOften,
+    /// A run succeeded suspiciously soon after its start.
+    TooFast,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +23,8 @@ pub enum AlertType {
     Late,
     Failed,
     Recovered,
+    /// Something is odd about a run; the monitor's status stays.
+    Warning,
 }
 
 /// One fact, with what its sentence needs. All instants are exact; [`crate::sentence`] rounds them.
@@ -44,6 +50,10 @@ pub enum Fact {
     Failed { started_at: Option<DateTime<Utc>>, exit_status: Option<i16> },
     /// The incident that began at `began_at` with `cause` is over.
     Recovered { began_at: DateTime<Utc>, cause: Cause },
+    /// A run began though the one before began at `before`, and so many seconds are to lie between.
+    TooOften { before: DateTime<Utc>, at_least: i64 },
+    /// The run that began at `started_at` succeeded, and should have taken so many seconds.
+    TooFast { started_at: DateTime<Utc>, at_least: i64 },
 }
 
 impl Fact {
@@ -53,6 +63,7 @@ impl Fact {
             Self::Missed { .. } | Self::Overran { .. } => AlertType::Late,
             Self::Failed { .. } => AlertType::Failed,
             Self::Recovered { .. } => AlertType::Recovered,
+            Self::TooOften { .. } | Self::TooFast { .. } => AlertType::Warning,
         }
     }
 
@@ -64,6 +75,8 @@ impl Fact {
             Self::Overran { .. } => Cause::Overran,
             Self::Failed { .. } => Cause::Failed,
             Self::Recovered { cause, .. } => *cause,
+            Self::TooOften { .. } => Cause::TooOften,
+            Self::TooFast { .. } => Cause::TooFast,
         }
     }
 }
@@ -86,5 +99,11 @@ macro_rules! names {
 }
 pub(crate) use names;
 
-names!(Cause { Missed = "missed", Overran = "overran", Failed = "failed" });
-names!(AlertType { Late = "late", Failed = "failed", Recovered = "recovered" });
+names!(Cause {
+    Missed = "missed",
+    Overran = "overran",
+    Failed = "failed",
+    TooOften = "too_often",
+    TooFast = "too_fast",
+});
+names!(AlertType { Late = "late", Failed = "failed", Recovered = "recovered", Warning = "warning" });

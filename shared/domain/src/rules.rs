@@ -1,8 +1,8 @@
 //! The rules of the state machine as a pure model: what a monitor becomes, and which alerts it makes,
 //! when signals come, time passes and its owner edits it.
 //!
-//! The database decides: `migrations/V0002__rules.sql` says the same in PL/pgSQL, step by step. The
-//! stories in `tests/stories/` run against both.
+//! The database decides: `fall_due` and `apply_signal` in `migrations/V0007__lateness_rules.sql` say the same in
+//! PL/pgSQL, step by step. The stories in `tests/stories/` run against both.
 
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
@@ -48,6 +48,10 @@ pub struct Rules {
     pub failure_threshold: i32,
     pub recovery_threshold: i32,
     pub alert_on: AlertOn,
+    /// A run that begins sooner after the one before makes a warning.
+    pub min_interval_duration: Option<i64>,
+    /// A run that succeeds sooner after its start makes a warning.
+    pub min_duration: Option<i64>,
 }
 
 impl Rules {
@@ -114,9 +118,13 @@ impl Job {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Incident {
+    /// Tells it from those before.
+    number: usize,
     began_at: DateTime<Utc>,
     cause: Cause,
     alerted: Vec<Cause>,
+    /// Whether anybody was told of it.
+    told: bool,
 }
 
 /// A monitor and everything its rules look at.
@@ -132,9 +140,18 @@ pub struct Monitor {
     /// Of signals that count: a log is none.
     last_signal_at: Option<DateTime<Utc>>,
     pub jobs: Vec<Job>,
+    /// When its newest run began.
+    last_run_at: Option<DateTime<Utc>>,
+    /// Whether its newest run came too often, or ended too fast.
+    too_often: bool,
+    too_fast: bool,
     bad_results: i32,
     good_results: i32,
     incident: Option<Incident>,
+    incidents: usize,
+    quiet: Quiet,
+    /// When no ping could come through; without an end while that lasts.
+    pub blind: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
 }
 
 impl Monitor {
@@ -151,9 +168,15 @@ impl Monitor {
             last_success_at: None,
             last_signal_at: None,
             jobs: Vec::new(),
+            last_run_at: None,
+            too_often: false,
+            too_fast: false,
             bad_results: 0,
             good_results: 0,
             incident: None,
+            incidents: 0,
+            quiet: Quiet::default(),
+            blind: Vec::new(),
         }
     }
 
@@ -182,30 +205,55 @@ impl Monitor {
             .min()
     }
 
-    /// The instant this monitor turns bad unless a signal comes first.
+    /// The instant this monitor turns bad unless a signal comes first, or at which a quiet ends in which something
+    /// was held. While it is paused: when that ends.
     #[must_use]
     pub fn due_at(&self) -> Option<DateTime<Utc>> {
-        self.slot_deadline().into_iter().chain(self.next_overrun().map(|(due, _)| due)).min()
+        if let Some(pause) = self.quiet.pause {
+            return pause.resumes_at;
+        }
+        let overrun = self.next_overrun().map(|(due, _)| due);
+        self.slot_deadline().into_iter().chain(overrun).chain(self.quiet.held_until).min()
     }
 
-    /// Time has passed: everything falls due whose deadline lies before `now`.
+    /// Time has passed: everything falls due whose deadline lies before `now`. Answers with the alerts that somebody
+    /// is told.
     pub fn look(&mut self, now: DateTime<Utc>) -> Vec<Alert> {
         let mut alerts = Vec::new();
         // All slots that passed since the last look make one alert, whatever `alert_on` says.
         let mut missed_alerted = false;
         loop {
-            let slot_due = self.slot_deadline().filter(|due| *due < now);
-            let overrun = self.next_overrun().filter(|(due, _)| *due < now);
-            match (slot_due, overrun) {
-                // At the same instant the run comes first: it explains why its slot's successor is open.
-                (_, Some((due, i))) if slot_due.is_none_or(|slot_due| due <= slot_due) => {
-                    let Some(job) = self.jobs.get_mut(i) else { break };
-                    job.overran_at = Some(due);
-                    let fact = Fact::Overran { started_at: job.start, succeeded_at: None };
-                    alerts.extend(self.bad(fact, due, true));
+            if let Some(pause) = self.quiet.pause {
+                match pause.resumes_at.filter(|resumes_at| *resumes_at < now) {
+                    Some(resumes_at) => self.end_pause(resumes_at),
+                    None => return alerts,
                 }
-                (Some(due), _) => {
-                    let Some(slot) = self.next_slot else { break };
+            }
+            let slot_due = self.slot_deadline();
+            let overrun = self.next_overrun();
+            let Some(next) = self.due_at().filter(|next| *next < now) else { return alerts };
+            if self.quiet.held_until == Some(next) {
+                alerts.extend(self.release_held(next));
+            } else if let Some((due, i)) = overrun.filter(|(due, _)| *due == next) {
+                // At the same instant the run comes first: it explains why its slot's successor is open.
+                let Some(start) = self.jobs.get(i).map(|job| job.start) else { return alerts };
+                let is_blind = self.blind_between(start, due).is_some();
+                let Some(job) = self.jobs.get_mut(i) else { return alerts };
+                if is_blind {
+                    job.due_at = None;
+                } else {
+                    job.overran_at = Some(due);
+                    alerts.extend(self.bad(Fact::Overran { started_at: start, succeeded_at: None }, due, true));
+                }
+            } else {
+                let (Some(slot), Some(due)) = (self.next_slot, slot_due) else { return alerts };
+                let mut passed = slot;
+                if let Some(blind_until) = self.blind_between(slot - self.earliest(), due) {
+                    // Those that fell due since and lie in the span are no better known.
+                    let blind_until = blind_until.unwrap_or(now) + self.earliest();
+                    passed =
+                        slot.max(blind_until.min(now - self.slot_allowance()) - Duration::microseconds(1));
+                } else {
                     // A run that overran in this incident and is still open explains the slots it sits on.
                     let explained = self.incident.as_ref().is_some_and(|incident| {
                         self.jobs.iter().any(|job| job.is_open() && job.overran_at >= Some(incident.began_at))
@@ -214,22 +262,36 @@ impl Monitor {
                         AlertOn::Every => !missed_alerted,
                         AlertOn::First => !explained,
                     };
-                    let fact = Fact::Missed { slot, succeeded_at: None };
-                    let alert = self.bad(fact, due, wanted);
-                    missed_alerted |= alert.is_some();
-                    alerts.extend(alert);
+                    alerts.extend(self.bad(Fact::Missed { slot, succeeded_at: None }, due, wanted));
+                    missed_alerted |= self.incident.is_some();
                     // Once the incident is open the slots up to now add nothing more.
-                    let passed = if self.incident.is_some() {
-                        slot.max(now - self.slot_allowance() - Duration::microseconds(1))
-                    } else {
-                        slot
-                    };
-                    self.next_slot = next_slot_after(&self.rules.schedule, slot, passed);
+                    if self.incident.is_some() {
+                        passed = slot.max(now - self.slot_allowance() - Duration::microseconds(1));
+                    }
                 }
-                _ => break,
+                self.next_slot = next_slot_after(&self.rules.schedule, slot, passed);
             }
         }
-        alerts
+    }
+
+    /// How long before its slot a signal may come that answers it.
+    fn earliest(&self) -> Duration {
+        Duration::seconds(match self.rules.schedule {
+            Schedule::Every(n) => n.min((n / 10).max(60)),
+            _ => self.rules.early_duration.unwrap_or(60),
+        })
+    }
+
+    /// The end of the newest time without sight that touches this window.
+    fn blind_between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<Option<DateTime<Utc>>> {
+        let touches = |(began_at, ended_at): &&(DateTime<Utc>, Option<DateTime<Utc>>)| {
+            *began_at < until && ended_at.is_none_or(|ended_at| ended_at > from)
+        };
+        self.blind
+            .iter()
+            .filter(touches)
+            .map(|(_, ended_at)| *ended_at)
+            .max_by_key(|ended_at| ended_at.unwrap_or(DateTime::<Utc>::MAX_UTC))
     }
 
     /// A signal came: first everything falls due that was due before it, then it applies.
@@ -240,18 +302,40 @@ impl Monitor {
             return alerts;
         }
         self.last_signal_at = Some(at);
+        if self.is_paused() {
+            if !self.quiet.resume_on_ping {
+                // It is recorded, and nothing else.
+                if signal.kind == SignalKind::Success {
+                    self.last_success_at = Some(at);
+                }
+                return alerts;
+            }
+            self.end_pause(at);
+        }
         let open = match signal.kind {
             SignalKind::Start => None,
             _ => self.job_that_ends(signal.rid),
         };
         let answers = self.answer_slot(signal.kind, open, at);
+        let goes_on = match signal.kind {
+            SignalKind::Start => {
+                signal.rid.is_some() && self.jobs.iter().any(|job| job.is_open() && job.rid == signal.rid)
+            }
+            _ => open.is_some(),
+        };
+        if !goes_on {
+            alerts.extend(self.run_begins(at));
+        }
         match signal.kind {
             SignalKind::Start => self.start(signal.rid, answers, at),
             SignalKind::Success => {
-                self.end(open, signal.rid, answers, true, at);
+                let started_at = self.end(open, signal.rid, answers, true, at);
                 alerts.extend(self.good(at, calm_before));
                 if calm_before && self.incident.is_none() {
                     told_with_their_end(&mut alerts, at);
+                }
+                if let Some(started_at) = started_at {
+                    alerts.extend(self.run_took(started_at, at));
                 }
                 self.last_success_at = Some(at);
             }
@@ -279,6 +363,7 @@ impl Monitor {
             return Vec::new();
         }
         match (&self.rules.schedule, self.next_slot) {
+            _ if self.is_paused() => {}
             (Schedule::Every(n), _) => {
                 self.next_slot = self.next_slot.max(Some(received_at + Duration::seconds(*n)));
             }
@@ -312,7 +397,7 @@ impl Monitor {
         let alerts = self.look(now);
         let expects_otherwise = self.rules.expects_otherwise(&new);
         let old = std::mem::replace(&mut self.rules, new);
-        if self.armed && expects_otherwise {
+        if self.armed && expects_otherwise && !self.is_paused() {
             self.next_slot = slot_after_edit(&old.schedule, &self.rules.schedule, self.next_slot, now);
         }
         alerts
@@ -442,7 +527,9 @@ impl Monitor {
         self.bad_results += 1;
         let begins = self.incident.is_none() && self.bad_results >= self.rules.failure_threshold;
         if begins {
-            self.incident = Some(Incident { began_at: at, cause, alerted: Vec::new() });
+            self.incidents += 1;
+            let number = self.incidents;
+            self.incident = Some(Incident { number, began_at: at, cause, alerted: Vec::new(), told: false });
         }
         let incident = self.incident.as_mut()?;
         if self.status != Status::Failed {
@@ -453,7 +540,32 @@ impl Monitor {
             return None;
         }
         incident.alerted.push(cause);
-        Some(self.alert(fact, at))
+        self.tell(fact, at)
+    }
+
+    /// A run began: is that too soon after the one before?
+    fn run_begins(&mut self, at: DateTime<Utc>) -> Option<Alert> {
+        let before = self.last_run_at.replace(at);
+        let too_soon = before.zip(self.rules.min_interval_duration).filter(|(before, at_least)| {
+            at < *before + Duration::seconds(*at_least)
+        });
+        let was_too_often = std::mem::replace(&mut self.too_often, too_soon.is_some());
+        let (before, at_least) = too_soon?;
+        self.warn(was_too_often, Fact::TooOften { before, at_least }, at)
+    }
+
+    /// A run succeeded: was it suspiciously fast?
+    fn run_took(&mut self, started_at: DateTime<Utc>, at: DateTime<Utc>) -> Option<Alert> {
+        let at_least =
+            self.rules.min_duration.filter(|seconds| at < started_at + Duration::seconds(*seconds));
+        let was_too_fast = std::mem::replace(&mut self.too_fast, at_least.is_some());
+        self.warn(was_too_fast, Fact::TooFast { started_at, at_least: at_least? }, at)
+    }
+
+    /// With `alert_on` first, the first in a row. What falls into a quiet nobody hears, then or later.
+    fn warn(&self, was_so_before: bool, fact: Fact, at: DateTime<Utc>) -> Option<Alert> {
+        let wanted = self.rules.alert_on == AlertOn::Every || !was_so_before;
+        (wanted && self.quiet_until(at).is_none()).then(|| self.alert(fact, at))
     }
 
     /// A success. Ends the incident once there were enough of them.
@@ -468,10 +580,11 @@ impl Monitor {
             return None;
         }
         let fact = Fact::Recovered { began_at: incident.began_at, cause: incident.cause };
+        // Begun and ended within this signal: the late alert says both.
+        let alert = if calm_before { None } else { self.tell(fact, at) };
         self.incident = None;
         self.status = Status::Up;
-        // Begun and ended within this signal: the late alert says both.
-        (!calm_before).then(|| self.alert(fact, at))
+        alert
     }
 
     fn alert(&self, fact: Fact, at: DateTime<Utc>) -> Alert {
@@ -486,7 +599,10 @@ fn told_with_their_end(alerts: &mut [Alert], at: DateTime<Utc>) {
             Fact::Missed { succeeded_at, .. } | Fact::Overran { succeeded_at, .. } => {
                 *succeeded_at = Some(at);
             }
-            Fact::Failed { .. } | Fact::Recovered { .. } => {}
+            Fact::Failed { .. }
+            | Fact::Recovered { .. }
+            | Fact::TooOften { .. }
+            | Fact::TooFast { .. } => {}
         }
     }
 }
@@ -531,6 +647,9 @@ pub fn slot_after_edit(
         _ => first_slot(new, now),
     }
 }
+
+mod quiet;
+use quiet::Quiet;
 
 #[cfg(test)]
 mod tests;

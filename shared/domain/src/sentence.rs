@@ -45,7 +45,7 @@ pub fn sentence(alert: &Alert) -> String {
         Fact::Recovered { began_at, cause } => {
             let was = match cause {
                 Cause::Missed | Cause::Overran => "late",
-                Cause::Failed => "failing",
+                Cause::Failed | Cause::TooOften | Cause::TooFast => "failing",
             };
             let began = clock.time(*began_at);
             if alert.at < *began_at {
@@ -58,6 +58,16 @@ pub fn sentence(alert: &Alert) -> String {
                 )
             }
         }
+        Fact::TooOften { before, at_least } => format!(
+            "began at {at}, {} after the run before; at least {} should lie between",
+            span(alert.at - *before),
+            span(Duration::seconds(*at_least))
+        ),
+        Fact::TooFast { started_at, at_least } => format!(
+            "succeeded at {at}, {} after its start; a run should take at least {}",
+            span(alert.at - *started_at),
+            span(Duration::seconds(*at_least))
+        ),
     };
     match alert.zone {
         Tz::UTC | Tz::Etc__UTC => text,

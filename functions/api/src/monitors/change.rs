@@ -56,6 +56,7 @@ pub(crate) async fn change(
                  fail_keywords = case when $18 then $19 else fail_keywords end,
                  success_keywords = case when $18 then $20 else success_keywords end,
                  start_keywords = case when $18 then $21 else start_keywords end,
+                 min_interval_duration = $22, min_duration = $23,
                  schedule_version = schedule_version + 1, revision = revision + 1
              where monitor_id = $1 and tenant = $2",
             &[
@@ -80,6 +81,8 @@ pub(crate) async fn change(
                 (&keywords.and_then(|all| all.fail.as_ref()), Type::TEXT_ARRAY),
                 (&keywords.and_then(|all| all.success.as_ref()), Type::TEXT_ARRAY),
                 (&keywords.and_then(|all| all.start.as_ref()), Type::TEXT_ARRAY),
+                (&seconds(rules.min_interval_duration), Type::INT4),
+                (&seconds(rules.min_duration), Type::INT4),
             ],
         )
         .await
@@ -108,14 +111,14 @@ fn is_taken(e: &tokio_postgres::Error) -> bool {
     matches!(e.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
-struct Old {
-    rules: Rules,
+pub(super) struct Old {
+    pub(super) rules: Rules,
     armed: bool,
     next_slot: Option<DateTime<Utc>>,
 }
 
 /// The monitor under its lock, once everything due before now was judged by the rules as they were.
-async fn lock(
+pub(super) async fn lock(
     transaction: &deadpool_postgres::Transaction<'_>,
     tenant: &Tenant,
     monitor_id: Uuid,
@@ -137,7 +140,7 @@ async fn lock(
         .query_typed(
             "select schedule_kind, every_seconds, cron, timezone, expected_duration, grace_duration,
                     start_grace_duration, early_duration, failure_threshold, recovery_threshold, alert_on,
-                    armed, next_slot
+                    min_interval_duration, min_duration, armed, next_slot
              from monitor where monitor_id = $1 and tenant = $2",
             &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
         )
@@ -160,5 +163,7 @@ fn rules_of(row: &Row) -> ApiResult<Rules> {
         failure_threshold: row.try_get("failure_threshold")?,
         recovery_threshold: row.try_get("recovery_threshold")?,
         alert_on: AlertOn::from_name(row.try_get("alert_on")?).unwrap_or(AlertOn::First),
+        min_interval_duration: wide("min_interval_duration")?,
+        min_duration: wide("min_duration")?,
     })
 }

@@ -91,11 +91,12 @@ async fn insert_with_first_free(
                  monitor_id, tenant, name, ping_id, created_at, schedule_kind, every_seconds, cron, timezone,
                  expected_duration, grace_duration, start_grace_duration, early_duration,
                  failure_threshold, recovery_threshold, alert_on,
-                 tags, resume_on_ping, fail_keywords, success_keywords, start_keywords, slug
+                 tags, resume_on_ping, fail_keywords, success_keywords, start_keywords,
+                 min_interval_duration, min_duration, slug
              )
              select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                    candidate.slug
-             from unnest($22::text[]) with ordinality as candidate (slug, place)
+                    $22, $23, candidate.slug
+             from unnest($24::text[]) with ordinality as candidate (slug, place)
              where not exists (select from monitor m where m.tenant = $2 and m.slug = candidate.slug)
              order by candidate.place limit 1
              on conflict (tenant, slug) do nothing",
@@ -121,6 +122,8 @@ async fn insert_with_first_free(
                 (&keywords.and_then(|all| all.fail.as_ref()), Type::TEXT_ARRAY),
                 (&keywords.and_then(|all| all.success.as_ref()), Type::TEXT_ARRAY),
                 (&keywords.and_then(|all| all.start.as_ref()), Type::TEXT_ARRAY),
+                (&seconds(rules.min_interval_duration), Type::INT4),
+                (&seconds(rules.min_duration), Type::INT4),
                 (&slugs, Type::TEXT_ARRAY),
             ],
         )

@@ -10,7 +10,7 @@ use crate::answers::{ApiError, ApiResult};
 use crate::requests::{Fields, Given, no_nul, wrong};
 
 /// Every field of a body, for the one who mistyped another.
-pub(super) const KNOWN_FIELDS: [&str; 14] = [
+pub(super) const KNOWN_FIELDS: [&str; 16] = [
     "name",
     "schedule",
     "expected_duration",
@@ -20,6 +20,8 @@ pub(super) const KNOWN_FIELDS: [&str; 14] = [
     "failure_threshold",
     "recovery_threshold",
     "alert_on",
+    "min_interval_duration",
+    "min_duration",
     "armed",
     "slug",
     "tags",
@@ -62,6 +64,8 @@ pub(super) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult
         failure_threshold: 1,
         recovery_threshold: 1,
         alert_on,
+        min_interval_duration: None,
+        min_duration: None,
     }))
 }
 
@@ -103,6 +107,8 @@ struct Refinements {
     failure_threshold: Given<i32>,
     recovery_threshold: Given<i32>,
     alert_on: Given<AlertOn>,
+    min_interval_duration: Given<i64>,
+    min_duration: Given<i64>,
 }
 
 impl Refinements {
@@ -115,6 +121,8 @@ impl Refinements {
             alert_on: fields.optional::<String>("alert_on")?.try_map(|name| {
                 AlertOn::from_name(&name).ok_or_else(|| wrong("alert_on", &"it must be 'every' or 'first'"))
             })?,
+            min_interval_duration: at_least(fields, "min_interval_duration")?,
+            min_duration: at_least(fields, "min_duration")?,
         })
     }
 
@@ -127,6 +135,8 @@ impl Refinements {
             failure_threshold: self.failure_threshold.or_keep(Some(rules.failure_threshold)).unwrap_or(1),
             recovery_threshold: self.recovery_threshold.or_keep(Some(rules.recovery_threshold)).unwrap_or(1),
             alert_on: self.alert_on.value().unwrap_or(rules.alert_on),
+            min_interval_duration: self.min_interval_duration.or_keep(rules.min_interval_duration),
+            min_duration: self.min_duration.or_keep(rules.min_duration),
             ..rules
         }
     }
@@ -205,6 +215,14 @@ fn default_grace(schedule: &Schedule, expected_duration: Option<i64>, now: DateT
 
 fn duration_or_null(fields: &mut Fields, name: &str) -> ApiResult<Given<i64>> {
     fields.optional::<i64>(name)?.try_map(|seconds| duration(name, seconds))
+}
+
+/// A duration that something should take; 0 would ask for nothing, and is the same as null.
+fn at_least(fields: &mut Fields, name: &str) -> ApiResult<Given<i64>> {
+    Ok(match duration_or_null(fields, name)? {
+        Given::Value(0) => Given::Null,
+        given => given,
+    })
 }
 
 fn threshold(fields: &mut Fields, name: &str) -> ApiResult<Given<i32>> {

@@ -20,11 +20,12 @@ use crate::answers::ApiResult;
 pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
      m.every_seconds, m.cron, m.timezone, m.expected_duration, m.grace_duration, m.start_grace_duration, \
      m.early_duration, m.failure_threshold, m.recovery_threshold, m.alert_on, m.status, m.armed, m.open_jobs, \
-     m.next_slot, m.last_signal_at, m.slug, m.tags, m.resume_on_ping, m.fail_keywords, m.success_keywords, \
-     m.start_keywords, \
-     least(slot_deadline(m), case when m.open_jobs > 0 then ( \
+     case when m.paused_at is null then m.next_slot end as next_slot, m.last_signal_at, m.slug, m.tags, m.resume_on_ping, m.fail_keywords, m.success_keywords, \
+     m.start_keywords, m.min_interval_duration, m.min_duration, m.paused_at, m.resumes_at, m.snooze_ends_at, \
+     case when m.paused_at is null then least(slot_deadline(m), m.held_until, case when m.open_jobs > 0 then ( \
          select min(j.due_at) from job j \
-         where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) as deadline, \
+         where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) \
+     else m.resumes_at end as deadline, \
      exists ( \
          select from alert_config c where c.tenant = m.tenant and c.active and ( \
              exists (select from monitor_alert_config x \
@@ -46,9 +47,14 @@ pub(crate) struct ShownMonitor {
     failure_threshold: i32,
     recovery_threshold: i32,
     alert_on: String,
+    min_interval_duration: Option<i32>,
+    min_duration: Option<i32>,
     status: String,
     running: bool,
     armed: bool,
+    paused_at: Option<DateTime<Utc>>,
+    resumes_at: Option<DateTime<Utc>>,
+    snooze_ends_at: Option<DateTime<Utc>>,
     resume_on_ping: bool,
     keywords: Option<Keywords>,
     ping_url: String,
@@ -71,6 +77,7 @@ impl ShownMonitor {
         let ping_url = format!("{base_url}/ping/{}", row.try_get::<_, Uuid>("ping_id")?);
         let name: String = row.try_get("name")?;
         let expected_duration: Option<i32> = row.try_get("expected_duration")?;
+        let paused_at: Option<DateTime<Utc>> = row.try_get("paused_at")?;
         let never_pinged = row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none();
         Ok(Self {
             monitor_id: row.try_get("monitor_id")?,
@@ -85,9 +92,14 @@ impl ShownMonitor {
             failure_threshold: row.try_get("failure_threshold")?,
             recovery_threshold: row.try_get("recovery_threshold")?,
             alert_on: row.try_get("alert_on")?,
-            status: row.try_get("status")?,
+            min_interval_duration: row.try_get("min_interval_duration")?,
+            min_duration: row.try_get("min_duration")?,
+            status: if paused_at.is_some() { "paused".to_owned() } else { row.try_get("status")? },
             running: row.try_get::<_, i32>("open_jobs")? > 0,
             armed: row.try_get("armed")?,
+            paused_at,
+            resumes_at: row.try_get("resumes_at")?,
+            snooze_ends_at: row.try_get("snooze_ends_at")?,
             resume_on_ping: row.try_get("resume_on_ping")?,
             keywords: Keywords::of(row)?,
             crontab_line: crontab_line(&schedule, &ping_url),

@@ -17,6 +17,8 @@ fn rules(schedule: Schedule) -> Rules {
         failure_threshold: 1,
         recovery_threshold: 1,
         alert_on: AlertOn::First,
+        min_interval_duration: None,
+        min_duration: None,
     }
 }
 
@@ -37,8 +39,9 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         prop::option::of(0..600i64),
         prop::option::of(0..600i64),
         (1..4i32, 1..4i32, any::<bool>()),
+        (prop::option::of(1..4_000i64), prop::option::of(1..600i64)),
     )
-        .prop_map(|(schedule, expected, grace, start_grace, early, (failure, recovery, every))| Rules {
+        .prop_map(|(schedule, expected, grace, start_grace, early, (failure, recovery, every), (interval, run))| Rules {
             schedule,
             expected_duration: expected,
             grace_duration: grace,
@@ -47,6 +50,8 @@ fn any_rules() -> impl Strategy<Value = Rules> {
             failure_threshold: failure,
             recovery_threshold: recovery,
             alert_on: if every { AlertOn::Every } else { AlertOn::First },
+            min_interval_duration: interval,
+            min_duration: run,
         })
 }
 

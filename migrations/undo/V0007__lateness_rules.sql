@@ -1,0 +1,833 @@
+-- Undoes migrations/V0007__lateness_rules.sql.
+
+drop function snooze_by_ping, fall_due, earliest, blind_between, resumed, bad_result, release_held, tell, quiet_until;
+drop procedure snooze_monitor, resume_monitor, pause_monitor, warn, deliver_alert;
+
+create or replace procedure save_state(m monitor)
+language plpgsql as $$
+declare
+    v_job_due timestamptz;
+begin
+    if m.open_jobs > 0 then
+        select min(due_at) into v_job_due from job
+        where monitor_id = m.monitor_id and end_time is null and overran_at is null;
+    end if;
+    update monitor set
+        revision = m.revision + 1,
+        status = m.status,
+        armed = m.armed,
+        announces_starts = m.announces_starts,
+        next_slot = m.next_slot,
+        slots_after = m.slots_after,
+        refill_at = m.refill_at,
+        bad_results = m.bad_results,
+        good_results = m.good_results,
+        open_jobs = m.open_jobs,
+        incident_id = m.incident_id,
+        incident_began_at = m.incident_began_at,
+        incident_cause = m.incident_cause,
+        last_signal_at = m.last_signal_at,
+        last_success_at = m.last_success_at,
+        counted_from = m.counted_from,
+        counted_pings = m.counted_pings,
+        due_at = least(slot_deadline(m), v_job_due, m.refill_at)
+    where monitor_id = m.monitor_id;
+end
+$$;
+
+create procedure make_alert(
+    m monitor, p_type text, p_cause text, p_about text, p_at timestamptz, p_now timestamptz,
+    p_slot timestamptz, p_job_id uuid, p_started_at timestamptz, p_exit_status smallint, p_began_at timestamptz
+)
+language plpgsql as $$
+declare
+    v_alert_id uuid;
+    v_new text;
+    v_before text;
+begin
+    insert into alert (
+        tenant, monitor_id, incident_id, type, cause, about, at,
+        slot, job_id, started_at, exit_status, began_at, last_success_at, timezone
+    ) values (
+        m.tenant, m.monitor_id, m.incident_id, p_type, p_cause, p_about, p_at,
+        p_slot, p_job_id, p_started_at, p_exit_status, p_began_at, m.last_success_at, m.timezone
+    )
+    on conflict (monitor_id, cause, about) do nothing
+    returning alert_id into v_alert_id;
+    if v_alert_id is null then
+        return;
+    end if;
+
+    with made as (
+        insert into delivery (alert_id, alert_config_id, monitor_id, created_at, next_attempt_at)
+        select v_alert_id, c.alert_config_id, m.monitor_id, p_now, p_now
+        from alert_config c
+        where c.tenant = m.tenant
+          and c.active
+          and case p_type when 'late' then c.on_late when 'failed' then c.on_error else c.on_recovered end
+          and case when p_type = 'recovered' then
+                  -- Who heard of the incident hears of its end.
+                  exists (select from delivery d join alert a using (alert_id)
+                          where a.incident_id = m.incident_id and d.alert_config_id = c.alert_config_id)
+              else
+                  exists (select from monitor_alert_config x
+                          where x.monitor_id = m.monitor_id and x.alert_config_id = c.alert_config_id)
+                  or c.is_default
+                     and not exists (select from monitor_alert_config x where x.monitor_id = m.monitor_id)
+              end
+        order by c.alert_config_id
+        -- One that is being deleted is not waited for: it would only turn out to be gone.
+        for key share of c skip locked
+        returning delivery_id
+    )
+    select string_agg(delivery_id::text, ',') into v_new from made;
+
+    v_before := coalesce(current_setting('cronmon.new_deliveries', true), '');
+    -- Some thousands are enough for one statement: each further one would copy all before it, and what is
+    -- not named here is found by the tick.
+    if v_new is not null and length(v_before) < 100000 then
+        perform set_config('cronmon.new_deliveries', concat_ws(',', nullif(v_before, ''), v_new), true);
+    end if;
+end
+$$;
+
+-- A fail, a miss or an overrun. Makes an alert if the incident begins with it, or if it is wanted and new.
+create function bad_result(
+    m monitor, p_cause text, p_about text, p_at timestamptz, p_now timestamptz, p_wanted boolean,
+    p_slot timestamptz, p_job_id uuid, p_started_at timestamptz, p_exit_status smallint
+) returns monitor
+language plpgsql as $$
+declare
+    v_begins boolean;
+begin
+    m.good_results := 0;
+    m.bad_results := m.bad_results + 1;
+    v_begins := m.incident_id is null and m.bad_results >= m.failure_threshold;
+    if v_begins then
+        m.incident_id := gen_random_uuid();
+        m.incident_began_at := p_at;
+        m.incident_cause := p_cause;
+    end if;
+    if m.incident_id is null then
+        return m;
+    end if;
+    if m.status <> 'failed' then
+        m.status := case p_cause when 'failed' then 'failed' else 'late' end;
+    end if;
+    if v_begins or p_wanted and (
+        m.alert_on = 'every'
+        or not exists (select from alert where incident_id = m.incident_id and cause = p_cause)
+    ) then
+        call make_alert(
+            m, case p_cause when 'failed' then 'failed' else 'late' end, p_cause, p_about, p_at, p_now,
+            p_slot, p_job_id, p_started_at, p_exit_status, null
+        );
+    end if;
+    return m;
+end
+$$;
+
+-- Lets everything fall due whose deadline lies before p_now, in the order of the deadlines.
+create function fall_due(m monitor, p_now timestamptz) returns monitor
+language plpgsql as $$
+declare
+    v_slot_due timestamptz;
+    v_job job;
+    v_explained boolean;
+    v_passed timestamptz;
+    -- All slots that passed since the last look make one alert, whatever alert_on says.
+    v_missed_alerted boolean := false;
+begin
+    loop
+        v_slot_due := slot_deadline(m);
+        v_job := null;
+        if m.open_jobs > 0 then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and overran_at is null and due_at < p_now
+            order by due_at, start_time, job_id limit 1;
+        end if;
+
+        if v_job.job_id is not null and (v_slot_due is null or v_job.due_at <= v_slot_due) then
+            -- At the same instant the run comes first: it explains why nothing else began.
+            update job set overran_at = due_at where job_id = v_job.job_id;
+            m := bad_result(m, 'overran', v_job.job_id::text, v_job.due_at, p_now, true,
+                            null, v_job.job_id, v_job.start_time, null);
+        elsif v_slot_due < p_now then
+            -- A run that overran in this incident and is still open explains the slots it sits on.
+            v_explained := m.open_jobs > 0 and exists (
+                select from job
+                where monitor_id = m.monitor_id and end_time is null and overran_at >= m.incident_began_at);
+            m := bad_result(
+                m, 'missed', to_char(m.next_slot at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+                v_slot_due, p_now,
+                case m.alert_on when 'every' then not v_missed_alerted else not v_explained end,
+                m.next_slot, null, null, null);
+            v_missed_alerted := v_missed_alerted or m.incident_id is not null;
+            -- Once the incident is open the slots up to now add nothing more.
+            v_passed := m.next_slot;
+            if m.incident_id is not null then
+                v_passed := greatest(v_passed, p_now - (v_slot_due - m.next_slot) - interval '1 microsecond');
+            end if;
+            if m.schedule_kind = 'every' then
+                m.next_slot := m.next_slot + make_interval(secs => m.every_seconds * (1 +
+                    floor(extract(epoch from v_passed - m.next_slot) / m.every_seconds))::double precision);
+            else
+                m.next_slot := (
+                    select min(slot) from slots_to_come, unnest(slots) slot
+                    where monitor_id = m.monitor_id and slot > v_passed);
+                if m.next_slot is null then
+                    m.slots_after := v_passed;
+                    m.refill_at := v_passed;
+                end if;
+            end if;
+        else
+            return m;
+        end if;
+    end loop;
+end
+$$;
+
+-- Before an edit: time has passed up to now, and that is judged by the rules as they were. While pings wait in the
+-- spool only up to when it was last empty, if that is less than 15 minutes ago: the edit then expects the next slot after now all the same.
+create or replace procedure let_fall_due(p_monitor_id uuid, p_now timestamptz)
+language plpgsql as $$
+declare
+    m monitor;
+    v_until timestamptz := least(p_now, (
+        select empty_at from spool_watch where waiting > 0 and empty_at > p_now - interval '15 minutes'));
+begin
+    select * into m from monitor where monitor_id = p_monitor_id for update;
+    if m.due_at < v_until then
+        call save_state(fall_due(m, v_until));
+    end if;
+end
+$$;
+
+-- Applies a signal: the whole of a ping, in one round trip.
+-- outcome: 'applied'; 'repeated': this signal was here before; 'unknown': no monitor has this ping id;
+-- 'needs_slots': nothing was applied but what fell due before it; call again with the slots after
+-- p_received_at of that schedule version, and with the answer's calm_before (slots_after: give it those
+-- first, with give_slots).
+create function apply_signal(
+    p_ping_id uuid, p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid,
+    p_exit_status smallint, p_source_address text, p_user_agent text, p_body bytea,
+    p_slots timestamptz[] default null, p_schedule_version integer default null,
+    p_calm_before boolean default null
+)
+returns table (
+    outcome text, monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz,
+    calm_before boolean, next_slot timestamptz
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    m monitor;
+    v_at timestamptz;
+    v_calm_before boolean;
+    v_fallen monitor; -- where the monitor stands once everything due before this signal has fallen due
+    v_slots timestamptz[];
+    v_slot timestamptz;
+    v_following timestamptz;
+    v_first_after timestamptz;
+    v_has_answered boolean;
+    v_was_armed boolean;
+    v_answers boolean;
+    v_job job;
+    v_job_id uuid;
+    v_abandoned integer;
+begin
+    select * into m from monitor where ping_id = p_ping_id for update;
+    if not found then
+        return query select 'unknown', null::uuid, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
+        return;
+    end if;
+
+    -- Signals apply in the order of the lock; time never runs backwards for a monitor.
+    v_at := greatest(p_received_at, m.last_signal_at);
+    v_calm_before := coalesce(p_calm_before, m.incident_id is null);
+    if m.due_at < v_at then
+        m := fall_due(m, v_at);
+        v_fallen := m;
+    end if;
+
+    if p_kind = 'log' then
+        insert into signal (monitor_id, signal_id, received_at, kind, rid, source_address, user_agent, body)
+        values (m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_source_address, p_user_agent, p_body)
+        on conflict (monitor_id, signal_id) do nothing;
+        outcome := case when found then 'applied' else 'repeated' end;
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
+        end if;
+        return query select outcome, m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
+        return;
+    end if;
+
+    -- The open job that it ends; of a start, the same run announced before.
+    if m.open_jobs > 0 then
+        if p_rid is not null then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid = p_rid
+            order by start_time desc, job_id desc limit 1;
+        elsif p_kind <> 'start' then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid is null
+            order by start_time desc, job_id desc limit 1;
+            if not found and m.open_jobs = 1 then
+                select * into v_job from job where monitor_id = m.monitor_id and end_time is null;
+            end if;
+        end if;
+    end if;
+
+    -- Which slot is expected once this signal has answered.
+    v_slot := m.next_slot;
+    -- The end of a run whose start answered a slot must not answer the one after it before its time.
+    v_has_answered := p_kind <> 'start' and coalesce(v_job.answered, false);
+    if m.schedule_kind = 'cron' then
+        if p_schedule_version is distinct from m.schedule_version then
+            p_slots := null;
+        end if;
+        if not m.armed or v_slot is null or v_at >= v_slot - make_interval(secs => coalesce(m.early_duration, 60)) then
+            select slots || p_slots into v_slots from slots_to_come s where s.monitor_id = m.monitor_id;
+            if v_slot is null then
+                select min(slot) into v_slot from unnest(v_slots) slot where slot > v_at;
+            end if;
+            select min(slot) filter (where slot > v_slot), min(slot) filter (where slot > greatest(v_slot, v_at))
+            into v_following, v_first_after
+            from unnest(v_slots) slot;
+            if m.slots_after is not null or p_slots is null and (v_following is null or v_first_after is null) then
+                if v_fallen.monitor_id is not null then
+                    call save_state(v_fallen);
+                end if;
+                return query select 'needs_slots', m.monitor_id, m.schedule_version, m.cron, m.timezone,
+                    m.slots_after, v_calm_before, v_slot;
+                return;
+            end if;
+            if v_at >= v_slot or not v_has_answered and
+                v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
+                                          least(interval '60 seconds', (v_following - v_slot) / 10)) then
+                v_slot := coalesce(v_first_after, v_slot);
+            end if;
+            v_slots := case when p_slots is not null or not m.armed then coalesce(p_slots, v_slots) end;
+        end if;
+    end if;
+
+    v_job_id := coalesce(v_job.job_id, p_signal_id);
+
+    insert into signal (
+        monitor_id, signal_id, received_at, kind, rid, exit_status, job_id, source_address, user_agent, body
+    ) values (
+        m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status, v_job_id,
+        p_source_address, p_user_agent, p_body
+    )
+    on conflict (monitor_id, signal_id) do nothing;
+    if not found then
+        -- It was here before; but time has passed all the same.
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
+        end if;
+        return query select 'repeated', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
+        return;
+    end if;
+
+    v_was_armed := m.armed;
+    m.armed := true;
+    if v_slots is not null then
+        m := refill_slots(m, v_slots, v_at);
+    end if;
+    m.announces_starts := p_kind = 'start' or m.announces_starts and v_job.job_id is not null;
+    if m.schedule_kind = 'every' and m.announces_starts = (p_kind = 'start') then
+        -- Counted from the last start if starts are announced, else from the last end.
+        v_slot := greatest(v_slot, v_at + make_interval(secs => m.every_seconds));
+    end if;
+    v_answers := not v_was_armed or v_slot is distinct from m.next_slot;
+    m.next_slot := v_slot;
+    m.last_signal_at := v_at;
+
+    if p_kind = 'start' then
+        if v_job.job_id is not null then
+            update job set due_at = job_deadline(m, v_at), answered = answered or v_answers
+            where job_id = v_job.job_id;
+        else
+            insert into job (job_id, monitor_id, rid, announced, answered, start_time, due_at)
+            values (v_job_id, m.monitor_id, p_rid, true, v_answers, v_at, job_deadline(m, v_at));
+            m.open_jobs := m.open_jobs + 1;
+            if m.open_jobs > 1000 then
+                -- So many never ended: the oldest is abandoned, or one monitor's deadlines could take all of a tick.
+                update job set end_time = v_at where job_id = (
+                    select job_id from job where monitor_id = m.monitor_id and end_time is null
+                    order by start_time, job_id limit 1);
+                m.open_jobs := m.open_jobs - 1;
+            end if;
+        end if;
+    else
+        if v_job.job_id is not null then
+            update job set end_time = v_at, succeeded = p_kind = 'success', exit_status = p_exit_status,
+                ended_by = p_signal_id
+            where job_id = v_job.job_id;
+            m.open_jobs := m.open_jobs - 1;
+            if v_job.rid is null and m.open_jobs > 0 then
+                -- Older jobs without a run id will never be told apart: abandoned, without alert.
+                update job set end_time = v_at
+                where monitor_id = m.monitor_id and end_time is null and rid is null;
+                get diagnostics v_abandoned = row_count;
+                m.open_jobs := m.open_jobs - v_abandoned;
+            end if;
+        else
+            insert into job (
+                job_id, monitor_id, rid, announced, answered, start_time, end_time, succeeded, exit_status, ended_by
+            ) values (
+                v_job_id, m.monitor_id, p_rid, false, v_answers, v_at, v_at, p_kind = 'success', p_exit_status,
+                p_signal_id
+            );
+        end if;
+
+        if p_kind = 'fail' then
+            m := bad_result(m, 'failed', v_job_id::text, v_at, v_at, true,
+                            null, v_job_id, v_job.start_time, p_exit_status);
+        else
+            m.bad_results := 0;
+            m.good_results := m.good_results + 1;
+            if m.incident_id is null then
+                m.status := 'up';
+            elsif m.good_results >= m.recovery_threshold then
+                if v_calm_before and p_calm_before is not null then
+                    -- The call before this one was committed: somebody may have heard of the incident.
+                    perform from delivery d join alert a using (alert_id)
+                    where a.incident_id = m.incident_id for update of d;
+                    v_calm_before := not exists (
+                        select from delivery d join alert a using (alert_id)
+                        where a.incident_id = m.incident_id and d.attempts > 0);
+                end if;
+                if v_calm_before then
+                    -- Begun and ended within this signal: the late alerts say both.
+                    update alert set succeeded_at = v_at where incident_id = m.incident_id;
+                else
+                    call make_alert(m, 'recovered', m.incident_cause, m.incident_id::text, v_at, v_at,
+                                    null, v_job_id, null, null, m.incident_began_at);
+                end if;
+                m.status := 'up';
+                m.incident_id := null;
+                m.incident_began_at := null;
+                m.incident_cause := null;
+            end if;
+            m.last_success_at := v_at;
+        end if;
+    end if;
+
+    call save_state(m);
+    return query select 'applied', m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::boolean, null::timestamptz;
+end
+$$;
+
+-- A tick: judges what is due, the longest due first, at most p_limit monitors, and leaves out those that
+-- somebody holds. Answers with the number judged, and those of them that need more slots.
+-- Relies on the index monitor_due.
+create function judge_due(p_now timestamptz, p_limit integer)
+returns table (
+    monitor_id uuid, schedule_version integer, cron text, timezone text, slots_after timestamptz, judged integer
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    m monitor;
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_began timestamptz := clock_timestamp();
+    v_judged integer := 0;
+begin
+    for m in
+        select * from monitor where due_at < v_now order by due_at limit p_limit for update skip locked
+    loop
+        m := fall_due(m, v_now);
+        call save_state(m);
+        v_judged := v_judged + 1;
+        if m.refill_at < v_now then
+            return query select m.monitor_id, m.schedule_version, m.cron, m.timezone,
+                coalesce(m.slots_after, m.next_slot - interval '1 microsecond', v_now), null::integer;
+        end if;
+        -- Before the statement's time is up and all of the batch was for nothing: the next one goes on.
+        exit when clock_timestamp() - v_began > interval '2 seconds';
+    end loop;
+    return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, v_judged;
+end
+$$;
+
+-- Applies a signal: the whole of a ping, in one round trip. The monitor is that of p_ping_id, or that of p_slug
+-- in the tenant whose ping key hashes to p_key_hash; there p_create, when given, says how to create it.
+-- p_searched is where keywords are looked for, when that is more than the body that is kept. p_most_per_minute:
+-- null is no limit. p_from_spool: the client had its answer long ago. p_shared_spool: others fill the spool too, and
+-- spool_watch says when it was empty.
+--
+-- outcome: 'applied'; 'created': applied, to a new monitor; 'repeated': this signal was here before; 'unknown':
+-- there is no such monitor; 'behind': nothing was done, for an earlier signal may wait in the spool that explains
+-- what would fall due: this one has to go behind it; 'limited': nothing was recorded, again after retry_after seconds; 'needs_slots':
+-- nothing was applied but what fell due before it; call again with the slots after p_received_at of that schedule
+-- version, and with the answer's calm_before (slots_after: give it those first, with give_slots).
+create or replace function apply_signal(
+    p_ping_id uuid, p_key_hash bytea, p_slug text, p_create text,
+    p_signal_id uuid, p_received_at timestamptz, p_kind text, p_rid uuid, p_exit_status smallint,
+    p_source_address text, p_user_agent text, p_body bytea, p_searched bytea,
+    p_most_per_minute integer, p_from_spool boolean, p_shared_spool boolean,
+    p_slots timestamptz[], p_schedule_version integer, p_calm_before boolean,
+    out outcome text, out retry_after integer, out monitor_id uuid, out schedule_version integer, out cron text,
+    out timezone text, out slots_after timestamptz, out calm_before boolean, out next_slot timestamptz
+)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    m monitor;
+    v_tenant text;
+    v_created boolean := false;
+    v_kind text;
+    v_limited boolean := false;
+    v_at timestamptz;
+    v_calm_before boolean;
+    v_fallen monitor; -- where the monitor stands once everything due before this signal has fallen due
+    v_slots timestamptz[];
+    v_slot timestamptz;
+    v_following timestamptz;
+    v_first_after timestamptz;
+    v_has_answered boolean;
+    v_was_armed boolean;
+    v_answers boolean;
+    v_job job;
+    v_job_id uuid;
+    v_abandoned integer;
+begin
+    if p_ping_id is not null then
+        select * into m from monitor where ping_id = p_ping_id for update;
+    else
+        select tenant into v_tenant from ping_key where key_hash = p_key_hash;
+        select * into m from monitor where tenant = v_tenant and slug = p_slug for update;
+        if not found and v_tenant is not null and p_create is not null then
+            v_created := create_by_ping(v_tenant, p_slug, p_create::jsonb, p_received_at);
+            select * into m from monitor where tenant = v_tenant and slug = p_slug for update;
+        end if;
+    end if;
+    if m.monitor_id is null then
+        outcome := 'unknown';
+        return;
+    end if;
+    monitor_id := m.monitor_id;
+
+    if p_body is not null and p_kind <> 'log'
+        and (m.fail_keywords is not null or m.success_keywords is not null or m.start_keywords is not null) then
+        v_kind := kind_by_keywords(m, p_kind, coalesce(p_searched, p_body));
+        if v_kind <> p_kind then
+            p_kind := v_kind;
+            p_exit_status := null; -- It belongs to what the URL said.
+        end if;
+    end if;
+
+    if p_from_spool then
+        if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+            outcome := 'repeated';
+            return;
+        elsif p_received_at < m.last_signal_at then
+            outcome := apply_older_signal(m, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status,
+                                          p_source_address, p_user_agent, p_body);
+            return;
+        end if;
+    end if;
+
+    -- Signals apply in the order of the lock; time never runs backwards for a monitor.
+    v_at := greatest(p_received_at, m.last_signal_at);
+    -- A spool that nobody empties any more must not keep everything: at most the default of SPOOL_HOLD_SECONDS,
+    -- whatever that says.
+    if p_shared_spool and m.due_at < v_at and exists (
+        select from spool_watch
+        where empty_at - case when some_at > empty_at - interval '30 seconds' then interval '10 seconds'
+                              else interval '0' end < m.due_at
+          and empty_at > v_at - interval '15 minutes'
+    ) then
+        outcome := 'behind';
+        return;
+    end if;
+    if p_most_per_minute is not null and p_kind <> 'fail' then
+        if m.counted_from is null or v_at >= m.counted_from + interval '1 minute' then
+            m.counted_from := v_at;
+            m.counted_pings := 0;
+        end if;
+        v_limited := m.counted_pings >= p_most_per_minute;
+        if not v_limited then
+            m.counted_pings := m.counted_pings + 1;
+        end if;
+    end if;
+    if not v_limited and p_kind <> 'log' and m.status = 'late' and m.incident_began_at >= v_at
+        and not exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+        m := withdraw_lateness(m, v_at, p_kind, p_rid, true);
+        if m.incident_id is null then
+            v_fallen := m;
+        end if;
+    end if;
+    v_calm_before := coalesce(p_calm_before, m.incident_id is null);
+    if m.due_at < v_at then
+        m := fall_due(m, v_at);
+        v_fallen := m;
+    end if;
+
+    if v_limited then
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
+        end if;
+        if exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
+            outcome := 'repeated';
+        else
+            outcome := 'limited';
+            retry_after := ceil(extract(epoch from m.counted_from + interval '1 minute' - v_at));
+        end if;
+        return;
+    end if;
+
+    if p_kind = 'log' then
+        insert into signal (monitor_id, signal_id, received_at, kind, rid, source_address, user_agent, body)
+        values (m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_source_address, p_user_agent, p_body)
+        on conflict (monitor_id, signal_id) do nothing;
+        outcome := case when not found then 'repeated' when v_created then 'created' else 'applied' end;
+        if v_fallen.monitor_id is not null then
+            call save_state(m);
+        elsif p_most_per_minute is not null then
+            update monitor set counted_from = m.counted_from, counted_pings = m.counted_pings
+            where monitor_id = m.monitor_id;
+        end if;
+        return;
+    end if;
+
+    -- The open job that it ends; of a start, the same run announced before.
+    if m.open_jobs > 0 then
+        if p_rid is not null then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid = p_rid
+            order by start_time desc, job_id desc limit 1;
+        elsif p_kind <> 'start' then
+            select * into v_job from job
+            where monitor_id = m.monitor_id and end_time is null and rid is null
+            order by start_time desc, job_id desc limit 1;
+            if not found and m.open_jobs = 1 then
+                select * into v_job from job where monitor_id = m.monitor_id and end_time is null;
+            end if;
+        end if;
+    end if;
+
+    -- Which slot is expected once this signal has answered.
+    v_slot := m.next_slot;
+    -- The end of a run whose start answered a slot must not answer the one after it before its time.
+    v_has_answered := p_kind <> 'start' and coalesce(v_job.answered, false);
+    if m.schedule_kind = 'cron' then
+        if p_schedule_version is distinct from m.schedule_version then
+            p_slots := null;
+        end if;
+        if not m.armed or v_slot is null or v_at >= v_slot - make_interval(secs => coalesce(m.early_duration, 60)) then
+            select slots || p_slots into v_slots from slots_to_come s where s.monitor_id = m.monitor_id;
+            if v_slot is null then
+                select min(slot) into v_slot from unnest(v_slots) slot where slot > v_at;
+            end if;
+            select min(slot) filter (where slot > v_slot), min(slot) filter (where slot > greatest(v_slot, v_at))
+            into v_following, v_first_after
+            from unnest(v_slots) slot;
+            if m.slots_after is not null or p_slots is null and (v_following is null or v_first_after is null) then
+                if v_fallen.monitor_id is not null then
+                    call save_state(v_fallen);
+                end if;
+                outcome := 'needs_slots';
+                schedule_version := m.schedule_version;
+                cron := m.cron;
+                timezone := m.timezone;
+                slots_after := m.slots_after;
+                calm_before := v_calm_before;
+                next_slot := v_slot;
+                return;
+            end if;
+            if v_at >= v_slot or not v_has_answered and
+                v_at >= v_slot - coalesce(make_interval(secs => m.early_duration),
+                                          least(interval '60 seconds', (v_following - v_slot) / 10)) then
+                v_slot := coalesce(v_first_after, v_slot);
+            end if;
+            v_slots := case when p_slots is not null or not m.armed then coalesce(p_slots, v_slots) end;
+        end if;
+    end if;
+
+    v_job_id := coalesce(v_job.job_id, p_signal_id);
+    -- An idempotency key that comes again after its signal was deleted is a new signal, but its job may still be
+    -- there. Such ids are made from the key, and have the version 5.
+    if v_job.job_id is null and substr(p_signal_id::text, 15, 1) = '5'
+        and exists (select from job where job_id = p_signal_id) then
+        v_job_id := gen_random_uuid();
+    end if;
+
+    insert into signal (
+        monitor_id, signal_id, received_at, kind, rid, exit_status, job_id, source_address, user_agent, body
+    ) values (
+        m.monitor_id, p_signal_id, p_received_at, p_kind, p_rid, p_exit_status, v_job_id,
+        p_source_address, p_user_agent, p_body
+    )
+    on conflict (monitor_id, signal_id) do nothing;
+    if not found then
+        -- It was here before; but time has passed all the same.
+        if v_fallen.monitor_id is not null then
+            call save_state(v_fallen);
+        end if;
+        outcome := 'repeated';
+        return;
+    end if;
+
+    v_was_armed := m.armed;
+    m.armed := true;
+    if v_slots is not null then
+        m := refill_slots(m, v_slots, v_at);
+    end if;
+    m.announces_starts := p_kind = 'start' or m.announces_starts and v_job.job_id is not null;
+    if m.schedule_kind = 'every' and m.announces_starts = (p_kind = 'start') then
+        -- Counted from the last start if starts are announced, else from the last end.
+        v_slot := greatest(v_slot, v_at + make_interval(secs => m.every_seconds));
+    end if;
+    v_answers := not v_was_armed or v_slot is distinct from m.next_slot;
+    m.next_slot := v_slot;
+    m.last_signal_at := v_at;
+
+    if p_kind = 'start' then
+        if v_job.job_id is not null then
+            update job set due_at = job_deadline(m, v_at), answered = answered or v_answers
+            where job_id = v_job.job_id;
+        else
+            insert into job (job_id, monitor_id, rid, announced, answered, start_time, due_at)
+            values (v_job_id, m.monitor_id, p_rid, true, v_answers, v_at, job_deadline(m, v_at));
+            m.open_jobs := m.open_jobs + 1;
+            if m.open_jobs > 1000 then
+                -- So many never ended: the oldest is abandoned, or one monitor's deadlines could take all of a tick.
+                update job set end_time = v_at where job_id = (
+                    select job_id from job where monitor_id = m.monitor_id and end_time is null
+                    order by start_time, job_id limit 1);
+                m.open_jobs := m.open_jobs - 1;
+            end if;
+        end if;
+    else
+        if v_job.job_id is not null then
+            update job set end_time = v_at, succeeded = p_kind = 'success', exit_status = p_exit_status,
+                ended_by = p_signal_id
+            where job_id = v_job.job_id;
+            m.open_jobs := m.open_jobs - 1;
+            if v_job.rid is null and m.open_jobs > 0 then
+                -- Older jobs without a run id will never be told apart: abandoned, without alert.
+                update job set end_time = v_at
+                where monitor_id = m.monitor_id and end_time is null and rid is null;
+                get diagnostics v_abandoned = row_count;
+                m.open_jobs := m.open_jobs - v_abandoned;
+            end if;
+        else
+            insert into job (
+                job_id, monitor_id, rid, announced, answered, start_time, end_time, succeeded, exit_status, ended_by
+            ) values (
+                v_job_id, m.monitor_id, p_rid, false, v_answers, v_at, v_at, p_kind = 'success', p_exit_status,
+                p_signal_id
+            );
+        end if;
+
+        if p_kind = 'fail' then
+            m := bad_result(m, 'failed', v_job_id::text, v_at, v_at, true,
+                            null, v_job_id, v_job.start_time, p_exit_status);
+        else
+            m.bad_results := 0;
+            m.good_results := m.good_results + 1;
+            if m.incident_id is null then
+                m.status := 'up';
+            elsif m.good_results >= m.recovery_threshold then
+                if v_calm_before and p_calm_before is not null then
+                    -- The call before this one was committed: somebody may have heard of the incident.
+                    perform from delivery d join alert a using (alert_id)
+                    where a.incident_id = m.incident_id for update of d;
+                    v_calm_before := not exists (
+                        select from delivery d join alert a using (alert_id)
+                        where a.incident_id = m.incident_id and d.attempts > 0);
+                end if;
+                if v_calm_before then
+                    -- Begun and ended within this signal: the late alerts say both.
+                    update alert set succeeded_at = v_at where incident_id = m.incident_id;
+                else
+                    call make_alert(m, 'recovered', m.incident_cause, m.incident_id::text, v_at, v_at,
+                                    null, v_job_id, null, null, m.incident_began_at);
+                end if;
+                m.status := 'up';
+                m.incident_id := null;
+                m.incident_began_at := null;
+                m.incident_cause := null;
+            end if;
+            m.last_success_at := v_at;
+        end if;
+    end if;
+
+    call save_state(m);
+    outcome := case when v_created then 'created' else 'applied' end;
+end
+$$;
+
+-- Goes on with the walk over all monitors that deletes old history: pings and ended jobs that are older than the
+-- tenant keeps them, or more than it keeps of one monitor. At most p_monitors are looked at and some p_most rows
+-- deleted, so that it is over soon; it waits for nobody, and of two at once one does nothing. Answers with both
+-- numbers, and whether the walk came to its end (the next call begins anew).
+-- Relies on the primary key of monitor and the indexes signal_newest_first and job_newest_first.
+create or replace function prune_history(
+    p_now timestamptz, p_monitors integer, p_most integer,
+    out monitors integer, out deleted integer, out at_end boolean
+)
+language plpgsql as $$
+declare
+    v_walk history_walk;
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    v_monitor record;
+    v_cutoff timestamptz;
+    v_rows integer;
+    v_began timestamptz := clock_timestamp();
+    v_stopped boolean := false;
+begin
+    monitors := 0;
+    deleted := 0;
+    at_end := false;
+    select * into v_walk from history_walk for update skip locked;
+    if not found then
+        return;
+    end if;
+    for v_monitor in
+        select m.monitor_id, coalesce(r.most_pings, 5000) as most_pings,
+               v_now - make_interval(secs => coalesce(r.history_duration, 7776000)) as too_old
+        from monitor m left join retention r using (tenant)
+        where m.monitor_id > v_walk.done_up_to
+        order by m.monitor_id limit p_monitors
+    loop
+        -- The oldest one that stays, as far as the number goes. What came at the same instant stays too.
+        v_cutoff := greatest(v_monitor.too_old, (
+            select received_at from signal where monitor_id = v_monitor.monitor_id
+            order by received_at desc offset v_monitor.most_pings - 1 limit 1));
+        delete from signal where ctid = any (array(
+            select ctid from signal
+            where monitor_id = v_monitor.monitor_id and received_at < v_cutoff
+            order by received_at limit p_most - deleted for update skip locked));
+        get diagnostics v_rows = row_count;
+        deleted := deleted + v_rows;
+
+        v_cutoff := greatest(v_monitor.too_old, (
+            select start_time from job where monitor_id = v_monitor.monitor_id
+            order by start_time desc offset v_monitor.most_pings - 1 limit 1));
+        delete from job where ctid = any (array(
+            select ctid from job
+            where monitor_id = v_monitor.monitor_id and start_time < v_cutoff and end_time is not null
+            order by start_time limit p_most - deleted for update skip locked));
+        get diagnostics v_rows = row_count;
+        deleted := deleted + v_rows;
+        -- There may be more of this one: the next call takes it up again.
+        v_stopped := deleted >= p_most;
+        exit when v_stopped;
+        monitors := monitors + 1;
+        v_walk.done_up_to := v_monitor.monitor_id;
+        -- Counting up to a long history's end takes its time, too.
+        v_stopped := clock_timestamp() - v_began > interval '1 second';
+        exit when v_stopped;
+    end loop;
+    at_end := monitors < p_monitors and not v_stopped;
+    if at_end then
+        -- A person had a month to look at what could not be applied.
+        delete from parked_signal where parked_at < v_now - interval '30 days';
+    end if;
+    update history_walk set done_up_to = case when at_end
+        then '00000000-0000-0000-0000-000000000000' else v_walk.done_up_to end;
+end
+$$;
