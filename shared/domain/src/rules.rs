@@ -185,115 +185,6 @@ impl Monitor {
         self.jobs.iter().any(Job::is_open)
     }
 
-    /// How long after its slot a missing signal counts as missed.
-    fn slot_allowance(&self) -> Duration {
-        let run = if self.announces_starts { 0 } else { self.rules.expected_duration.unwrap_or(0) };
-        let run = if matches!(self.rules.schedule, Schedule::Every(_)) { 0 } else { run };
-        Duration::seconds(run + self.rules.start_grace_duration.unwrap_or(self.rules.grace_duration))
-    }
-
-    fn slot_deadline(&self) -> Option<DateTime<Utc>> {
-        self.next_slot.map(|slot| slot + self.slot_allowance())
-    }
-
-    fn next_overrun(&self) -> Option<(DateTime<Utc>, usize)> {
-        self.jobs
-            .iter()
-            .enumerate()
-            .filter(|(_, job)| job.is_open() && job.overran_at.is_none())
-            .filter_map(|(i, job)| job.due_at.map(|due| (due, i)))
-            .min()
-    }
-
-    /// The instant this monitor turns bad unless a signal comes first, or at which a quiet ends in which something
-    /// was held. While it is paused: when that ends.
-    #[must_use]
-    pub fn due_at(&self) -> Option<DateTime<Utc>> {
-        if let Some(pause) = self.quiet.pause {
-            return pause.resumes_at;
-        }
-        let overrun = self.next_overrun().map(|(due, _)| due);
-        self.slot_deadline().into_iter().chain(overrun).chain(self.quiet.held_until).min()
-    }
-
-    /// Time has passed: everything falls due whose deadline lies before `now`. Answers with the alerts that somebody
-    /// is told.
-    pub fn look(&mut self, now: DateTime<Utc>) -> Vec<Alert> {
-        let mut alerts = Vec::new();
-        // All slots that passed since the last look make one alert, whatever `alert_on` says.
-        let mut missed_alerted = false;
-        loop {
-            if let Some(pause) = self.quiet.pause {
-                match pause.resumes_at.filter(|resumes_at| *resumes_at < now) {
-                    Some(resumes_at) => self.end_pause(resumes_at),
-                    None => return alerts,
-                }
-            }
-            let slot_due = self.slot_deadline();
-            let overrun = self.next_overrun();
-            let Some(next) = self.due_at().filter(|next| *next < now) else { return alerts };
-            if self.quiet.held_until == Some(next) {
-                alerts.extend(self.release_held(next));
-            } else if let Some((due, i)) = overrun.filter(|(due, _)| *due == next) {
-                // At the same instant the run comes first: it explains why its slot's successor is open.
-                let Some(start) = self.jobs.get(i).map(|job| job.start) else { return alerts };
-                let is_blind = self.blind_between(start, due).is_some();
-                let Some(job) = self.jobs.get_mut(i) else { return alerts };
-                if is_blind {
-                    job.due_at = None;
-                } else {
-                    job.overran_at = Some(due);
-                    alerts.extend(self.bad(Fact::Overran { started_at: start, succeeded_at: None }, due, true));
-                }
-            } else {
-                let (Some(slot), Some(due)) = (self.next_slot, slot_due) else { return alerts };
-                let mut passed = slot;
-                if let Some(blind_until) = self.blind_between(slot - self.earliest(), due) {
-                    // Those that fell due since and lie in the span are no better known.
-                    let blind_until = blind_until.unwrap_or(now) + self.earliest();
-                    passed =
-                        slot.max(blind_until.min(now - self.slot_allowance()) - Duration::microseconds(1));
-                } else {
-                    // A run that overran in this incident and is still open explains the slots it sits on.
-                    let explained = self.incident.as_ref().is_some_and(|incident| {
-                        self.jobs.iter().any(|job| job.is_open() && job.overran_at >= Some(incident.began_at))
-                    });
-                    let wanted = match self.rules.alert_on {
-                        AlertOn::Every => !missed_alerted,
-                        AlertOn::First => !explained,
-                    };
-                    alerts.extend(self.bad(Fact::Missed { slot, succeeded_at: None }, due, wanted));
-                    missed_alerted |= self.incident.is_some();
-                    // Once the incident is open the slots up to now add nothing more.
-                    if self.incident.is_some() {
-                        passed = slot.max(now - self.slot_allowance() - Duration::microseconds(1));
-                    }
-                }
-                self.next_slot = next_slot_after(&self.rules.schedule, slot, passed);
-            }
-        }
-    }
-
-    /// How long before its slot a signal may come that answers it.
-    fn earliest(&self) -> Duration {
-        Duration::seconds(match self.rules.schedule {
-            Schedule::Every(n) => n.min((n / 10).max(60)),
-            _ => self.rules.early_duration.unwrap_or(60),
-        })
-    }
-
-    /// The end of the newest time without sight that touches this window.
-    fn blind_between(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> Option<Option<DateTime<Utc>>> {
-        let touches = |(began_at, ended_at): &&(DateTime<Utc>, Option<DateTime<Utc>>)| {
-            *began_at < until && ended_at.is_none_or(|ended_at| ended_at > from)
-        };
-        self.blind
-            .iter()
-            .filter(touches)
-            .map(|(_, ended_at)| *ended_at)
-            .max_by_key(|ended_at| ended_at.unwrap_or(DateTime::<Utc>::MAX_UTC))
-    }
-
     /// A signal came: first everything falls due that was due before it, then it applies.
     pub fn apply(&mut self, signal: &Signal, at: DateTime<Utc>) -> Vec<Alert> {
         let calm_before = self.incident.is_none();
@@ -519,92 +410,6 @@ impl Monitor {
         }
         started_at
     }
-
-    /// A bad result. Makes an alert if the incident begins with it, or if it is `wanted` and new in it.
-    fn bad(&mut self, fact: Fact, at: DateTime<Utc>, wanted: bool) -> Option<Alert> {
-        let cause = fact.cause();
-        self.good_results = 0;
-        self.bad_results += 1;
-        let begins = self.incident.is_none() && self.bad_results >= self.rules.failure_threshold;
-        if begins {
-            self.incidents += 1;
-            let number = self.incidents;
-            self.incident = Some(Incident { number, began_at: at, cause, alerted: Vec::new(), told: false });
-        }
-        let incident = self.incident.as_mut()?;
-        if self.status != Status::Failed {
-            self.status = if cause == Cause::Failed { Status::Failed } else { Status::Late };
-        }
-        let new = self.rules.alert_on == AlertOn::Every || !incident.alerted.contains(&cause);
-        if !(begins || wanted && new) {
-            return None;
-        }
-        incident.alerted.push(cause);
-        self.tell(fact, at)
-    }
-
-    /// A run began: is that too soon after the one before?
-    fn run_begins(&mut self, at: DateTime<Utc>) -> Option<Alert> {
-        let before = self.last_run_at.replace(at);
-        let too_soon = before.zip(self.rules.min_interval_duration).filter(|(before, at_least)| {
-            at < *before + Duration::seconds(*at_least)
-        });
-        let was_too_often = std::mem::replace(&mut self.too_often, too_soon.is_some());
-        let (before, at_least) = too_soon?;
-        self.warn(was_too_often, Fact::TooOften { before, at_least }, at)
-    }
-
-    /// A run succeeded: was it suspiciously fast?
-    fn run_took(&mut self, started_at: DateTime<Utc>, at: DateTime<Utc>) -> Option<Alert> {
-        let at_least =
-            self.rules.min_duration.filter(|seconds| at < started_at + Duration::seconds(*seconds));
-        let was_too_fast = std::mem::replace(&mut self.too_fast, at_least.is_some());
-        self.warn(was_too_fast, Fact::TooFast { started_at, at_least: at_least? }, at)
-    }
-
-    /// With `alert_on` first, the first in a row. What falls into a quiet nobody hears, then or later.
-    fn warn(&self, was_so_before: bool, fact: Fact, at: DateTime<Utc>) -> Option<Alert> {
-        let wanted = self.rules.alert_on == AlertOn::Every || !was_so_before;
-        (wanted && self.quiet_until(at).is_none()).then(|| self.alert(fact, at))
-    }
-
-    /// A success. Ends the incident once there were enough of them.
-    fn good(&mut self, at: DateTime<Utc>, calm_before: bool) -> Option<Alert> {
-        self.bad_results = 0;
-        self.good_results += 1;
-        let Some(incident) = &self.incident else {
-            self.status = Status::Up;
-            return None;
-        };
-        if self.good_results < self.rules.recovery_threshold {
-            return None;
-        }
-        let fact = Fact::Recovered { began_at: incident.began_at, cause: incident.cause };
-        // Begun and ended within this signal: the late alert says both.
-        let alert = if calm_before { None } else { self.tell(fact, at) };
-        self.incident = None;
-        self.status = Status::Up;
-        alert
-    }
-
-    fn alert(&self, fact: Fact, at: DateTime<Utc>) -> Alert {
-        Alert { at, fact, last_success_at: self.last_success_at, zone: self.rules.zone() }
-    }
-}
-
-/// Lateness and its end became known together: the alerts tell both.
-fn told_with_their_end(alerts: &mut [Alert], at: DateTime<Utc>) {
-    for alert in alerts {
-        match &mut alert.fact {
-            Fact::Missed { succeeded_at, .. } | Fact::Overran { succeeded_at, .. } => {
-                *succeeded_at = Some(at);
-            }
-            Fact::Failed { .. }
-            | Fact::Recovered { .. }
-            | Fact::TooOften { .. }
-            | Fact::TooFast { .. } => {}
-        }
-    }
 }
 
 /// The first slot of a schedule that counts from `now`.
@@ -648,8 +453,12 @@ pub fn slot_after_edit(
     }
 }
 
+mod fall_due;
 mod quiet;
+mod results;
+
 use quiet::Quiet;
+use results::told_with_their_end;
 
 #[cfg(test)]
 mod tests;

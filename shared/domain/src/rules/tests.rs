@@ -41,18 +41,22 @@ fn any_rules() -> impl Strategy<Value = Rules> {
         (1..4i32, 1..4i32, any::<bool>()),
         (prop::option::of(1..4_000i64), prop::option::of(1..600i64)),
     )
-        .prop_map(|(schedule, expected, grace, start_grace, early, (failure, recovery, every), (interval, run))| Rules {
-            schedule,
-            expected_duration: expected,
-            grace_duration: grace,
-            start_grace_duration: start_grace,
-            early_duration: early,
-            failure_threshold: failure,
-            recovery_threshold: recovery,
-            alert_on: if every { AlertOn::Every } else { AlertOn::First },
-            min_interval_duration: interval,
-            min_duration: run,
-        })
+        .prop_map(
+            |(schedule, expected, grace, start_grace, early, (failure, recovery, every), (interval, run))| {
+                Rules {
+                    schedule,
+                    expected_duration: expected,
+                    grace_duration: grace,
+                    start_grace_duration: start_grace,
+                    early_duration: early,
+                    failure_threshold: failure,
+                    recovery_threshold: recovery,
+                    alert_on: if every { AlertOn::Every } else { AlertOn::First },
+                    min_interval_duration: interval,
+                    min_duration: run,
+                }
+            },
+        )
 }
 
 fn any_signal() -> impl Strategy<Value = Signal> {
