@@ -11,22 +11,18 @@ use http_common::Clock;
 use late_check::old_history;
 use late_check::replay::replay_batch;
 use notify::webhook::Webhooks;
-use notify::{Claimed, Which};
 use ping::InFlight;
 use tokio::sync::watch::Receiver;
-use tokio::sync::{Notify, Semaphore};
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::deliveries;
 use crate::ping_spool::SpoolFolder;
 
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often deliveries are looked for when nobody calls for it: repeats come due by themselves.
-const DELIVERY_PAUSE: Duration = Duration::from_millis(300);
-
-/// Sends under way at once: a destination that is slow to answer takes one of them, not the loop.
-const MOST_SENDS: usize = 64;
+/// How long one tick goes on, when much is due: the next one knows what fell due meanwhile.
+const TICK_TIME: Duration = Duration::from_secs(1);
 
 /// How often the spool is looked into.
 const REPLAY_PAUSE: Duration = Duration::from_millis(500);
@@ -85,7 +81,7 @@ pub(crate) async fn run(
         ticks(pool.clone(), clock.clone(), pings, work.clone(), stopped.clone()),
         replays(pool.clone(), clock.clone(), spool, work.clone(), stopped.clone()),
         history(pool.clone(), clock.clone(), stopped.clone()),
-        deliveries(pool, webhooks, clock, work, stopped),
+        deliveries::run(pool, webhooks, clock, work, stopped),
     );
 }
 
@@ -112,8 +108,11 @@ async fn ticks(
             work.notify_one();
             std::future::ready(())
         };
-        match late_check::tick(&pool, until, None, hand_over).await {
-            Ok(_) => {
+        match late_check::tick(&pool, until, Some(Instant::now() + TICK_TIME), hand_over).await {
+            Ok(ticked) => {
+                if ticked.more {
+                    seconds.reset_immediately();
+                }
                 answering_since = answering_since.or(Some(now));
                 trouble.over("lateness is judged again");
             }
@@ -190,59 +189,18 @@ async fn history(pool: Pool, clock: Clock, mut stopped: Receiver<bool>) {
     }
 }
 
-async fn deliveries(
-    pool: Pool,
-    webhooks: Webhooks,
-    clock: Clock,
-    work: Arc<Notify>,
-    mut stopped: Receiver<bool>,
-) {
-    let permits = Arc::new(Semaphore::new(MOST_SENDS));
-    let mut sends = JoinSet::new();
-    let mut trouble = Trouble::default();
-    while !*stopped.borrow() {
-        while sends.try_join_next().is_some() {}
-        let free = i64::try_from(permits.available_permits()).unwrap_or(0);
-        let claimed = if free == 0 {
-            Ok(Vec::new())
-        } else {
-            notify::claim(&pool, Which::Due, Some(clock()), free).await
-        };
-        match claimed {
-            Ok(claimed) => {
-                trouble.over("deliveries go out again");
-                for delivery in claimed {
-                    let Ok(permit) = permits.clone().try_acquire_owned() else { break };
-                    let (pool, webhooks) = (pool.clone(), webhooks.clone());
-                    sends.spawn(async move {
-                        notify::deliver(&pool, &webhooks, delivery, Claimed::now).await;
-                        drop(permit);
-                    });
-                }
-            }
-            Err(e) => trouble.is(&format!("deliveries can't be claimed: {e}")),
-        }
-        tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => {}
-            () = work.notified() => {}
-            () = sleep(DELIVERY_PAUSE) => {}
-        }
-    }
-    while sends.join_next().await.is_some() {}
-}
-
 /// Says once that something is wrong, and once that it is over.
 #[derive(Default)]
-struct Trouble(bool);
+pub(crate) struct Trouble(bool);
 
 impl Trouble {
-    fn is(&mut self, what: &str) {
+    pub(crate) fn is(&mut self, what: &str) {
         if !std::mem::replace(&mut self.0, true) {
             tracing::error!("{what}");
         }
     }
 
-    fn over(&mut self, what: &str) {
+    pub(crate) fn over(&mut self, what: &str) {
         if std::mem::replace(&mut self.0, false) {
             tracing::info!("{what}");
         }

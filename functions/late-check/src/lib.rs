@@ -1,13 +1,13 @@
 //! Finds what is due. One run is a tick: it judges every monitor whose deadline has passed, the longest
-//! due first, and writes down alerts and deliveries. Before that it applies what waits in the spool, and
-//! beside it deletes old history.
+//! due first, and writes down alerts and deliveries. When many are due at once, the tenants take turns. Before that it
+//! applies what waits in the spool, and beside it deletes old history.
 
 pub mod old_history;
 pub mod replay;
 
 use std::time::Instant;
 
-use database::due::{Until, judge_due};
+use database::due::{BATCH, Until, due_by_turns, give_needed_slots, judge_due};
 use database::{DatabaseError, Pool};
 use uuid::Uuid;
 
@@ -15,22 +15,29 @@ use uuid::Uuid;
 /// ever beside it.
 const MOST_BATCHES: usize = 1_000;
 
+/// Monitors that are judged in the order of one look, before the next one sees who fell due meanwhile. A look costs
+/// more the more are due.
+const OF_A_LOOK: i64 = 2_000;
+
 /// What one tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tick {
     /// Monitors judged.
     pub monitors: i32,
     /// Cron schedules that got more slots.
-    pub refilled: i32,
+    pub refilled: usize,
     /// Too much time passed since the spool was looked into; what is still due was not judged.
     pub too_late: bool,
+    /// Its end came before it had judged all.
+    pub more: bool,
 }
 
 /// Judges what is due, until `end` comes. Two ticks at once share the work.
 /// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
 /// # Errors
-/// [`DatabaseError`]; what was judged before stays, the rest is due in the next tick.
+/// [`DatabaseError`]; what was judged before stays, the rest is due in the next tick. Slots that could not be given
+/// are only logged: the monitor asks for them again.
 pub async fn tick<F: Future<Output = ()>>(
     pool: &Pool,
     until: Until,
@@ -38,19 +45,34 @@ pub async fn tick<F: Future<Output = ()>>(
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick::default();
+    // Who is next, while more are due than a batch takes: one tenant's monitors must not hold up the others'.
+    let mut turns: Vec<Uuid> = Vec::new();
     for _ in 0..MOST_BATCHES {
-        let Some(batch) = judge_due(pool, until).await? else {
+        let these: Vec<Uuid> = turns.drain(..turns.len().min(BATCH)).collect();
+        let by_turns = !these.is_empty();
+        let Some(batch) = judge_due(pool, until, by_turns.then_some(&*these)).await? else {
             total.too_late = true;
-            break;
+            return Ok(total);
         };
         total.monitors += batch.monitors;
-        total.refilled += batch.refilled;
         if !batch.new_deliveries.is_empty() {
             hand_over(batch.new_deliveries).await;
         }
-        if !batch.more || end.is_some_and(|end| Instant::now() > end) {
+        match give_needed_slots(pool, batch.need_slots, until.now).await {
+            Ok(refilled) => total.refilled += refilled,
+            // What was judged is committed, and the caller has to hear of it.
+            Err(e) => tracing::error!("no slots were given: {e}"),
+        }
+        if !by_turns && !batch.more {
+            return Ok(total);
+        }
+        if end.is_some_and(|end| Instant::now() > end) {
             break;
         }
+        if !by_turns {
+            turns = due_by_turns(pool, until, OF_A_LOOK).await?;
+        }
     }
+    total.more = true;
     Ok(total)
 }

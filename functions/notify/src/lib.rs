@@ -76,14 +76,42 @@ pub struct After {
     pub follower: Option<Uuid>,
 }
 
-/// Which deliveries to claim.
-#[derive(Debug, Clone, Copy)]
-pub enum Which<'a> {
-    /// All that are due, the longest due first.
-    Due,
-    /// Those of these that are due, or that were never tried: whoever names one need not share Postgres'
-    /// clock.
-    These(&'a [Uuid]),
+/// A delivery that is due, and whose turn it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Due {
+    pub delivery_id: Uuid,
+    pub alert_config_id: Uuid,
+    pub tenant: String,
+}
+
+/// What is due at `now`, at most `most`: every tenant's longest due first. Looks at all that is due; relies on the
+/// index `delivery_due`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn due_by_turns(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Due>, DatabaseError> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "select delivery_id, alert_config_id, tenant from (
+                 select d.delivery_id, d.next_attempt_at, d.position, c.alert_config_id, c.tenant, row_number() over (
+                     partition by c.tenant order by d.next_attempt_at, d.position) as turn
+                 from delivery d join alert_config c using (alert_config_id)
+                 where d.next_attempt_at <= $1
+             ) due
+             order by turn, next_attempt_at, position limit $2",
+            &[(&now, Type::TIMESTAMPTZ), (&most, Type::INT8)],
+        )
+        .await?;
+    let due = rows.iter().map(|row| {
+        Ok(Due {
+            delivery_id: row.try_get("delivery_id")?,
+            alert_config_id: row.try_get("alert_config_id")?,
+            tenant: row.try_get("tenant")?,
+        })
+    });
+    due.collect()
 }
 
 /// Sends what is due at `now`, all at once, and waits for the answers. Answers with how many it sent.
@@ -95,7 +123,9 @@ pub async fn deliver_due(
     webhooks: &Webhooks,
     now: DateTime<Utc>,
 ) -> Result<usize, DatabaseError> {
-    let claimed = claim(pool, Which::Due, Some(now), 50).await?;
+    let due = due_by_turns(pool, now, 1_000).await?;
+    let due: Vec<Uuid> = due.into_iter().map(|due| due.delivery_id).collect();
+    let claimed = claim(pool, &due, Some(now), 50).await?;
     Ok(deliver_all(pool, webhooks, claimed, move |_| now).await.len())
 }
 
@@ -116,7 +146,7 @@ pub async fn deliver_these(
         }
         let these: Vec<Uuid> = waiting.drain(..waiting.len().min(MOST_SENDS)).collect();
         let most = i64::try_from(these.len()).unwrap_or(i64::MAX);
-        let claimed = match claim(pool, Which::These(&these), None, most).await {
+        let claimed = match claim(pool, &these, None, most).await {
             Ok(claimed) => claimed,
             Err(e) => {
                 tracing::error!("deliveries can't be claimed: {e}");
@@ -153,27 +183,19 @@ async fn deliver_all(
     all
 }
 
-/// Claims what is due at `now` (`None` is Postgres' clock), the longest due first, at most `most`. Everybody hears things in their order: what
-/// has an earlier open delivery before it, for the same monitor and alert config, is put off until that one
-/// is tried again.
+/// Claims those of `ids` that are due at `now` (`None` is Postgres' clock) or were never tried (whoever names one need
+/// not share that clock), the longest due first, at most `most`. Everybody hears things in their order: what has an
+/// earlier open delivery before it, for the same monitor and alert config, is put off until that one is tried again.
 ///
 /// # Errors
 /// [`DatabaseError`]; then nothing is claimed, or the claims end with their lease.
 pub async fn claim(
     pool: &Pool,
-    which: Which<'_>,
+    ids: &[Uuid],
     now: Option<DateTime<Utc>>,
     most: i64,
 ) -> Result<Vec<Claimed>, DatabaseError> {
-    // Relies on the index delivery_due or the primary key, and on delivery_open.
-    let (wanted, ids): (_, &[Uuid]) = match which {
-        Which::Due => ("d.next_attempt_at <= (select now from at)", &[]),
-        Which::These(ids) => (
-            "d.delivery_id = any($4) and d.next_attempt_at is not null
-               and (d.next_attempt_at <= (select now from at) or d.attempts = 0)",
-            ids,
-        ),
-    };
+    // Relies on the primary key, and on delivery_open.
     let statement = format!(
         "with at as materialized (
              select coalesce($1, clock_timestamp()) as now
@@ -185,8 +207,9 @@ pub async fn claim(
                  order by earlier.position limit 1
              ) as blocked_until
              from delivery d
-             where {wanted}
-             order by d.next_attempt_at, d.position limit 1000 for update of d skip locked
+             where d.delivery_id = any($4) and d.next_attempt_at is not null
+               and (d.next_attempt_at <= (select now from at) or d.attempts = 0)
+             order by d.next_attempt_at, d.position for update of d skip locked
          ), put_off as (
              -- Whoever settles the earlier one calls it; this is for when that went wrong.
              update delivery set next_attempt_at = greatest(blocked_until, at.now) + interval '10 minutes'
@@ -237,6 +260,11 @@ pub async fn claim(
 }
 
 impl Claimed {
+    #[must_use]
+    pub fn delivery_id(&self) -> Uuid {
+        self.delivery_id
+    }
+
     /// Now on the clock by which it was claimed.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
@@ -323,15 +351,32 @@ async fn settle(
     let delivered = answer.verdict == Verdict::Delivered;
     let status = answer.status.and_then(|status| i16::try_from(status).ok());
     let client = pool.get().await?;
-    // Whoever claimed it after this lease ended settles it, unless this one was delivered after all.
-    client
-        .execute_typed(
-            "update delivery set
-                 next_attempt_at = $4,
-                 delivered_at = case when $3 then $5 end,
-                 gave_up_at = case when not $3 and $4::timestamptz is null then $5 end,
-                 last_status = $6, last_error = $7, last_latency_ms = $8
-             where delivery_id = $1 and delivered_at is null and (attempts = $2 or $3)",
+    // Relies on the primary keys, and on delivery_open.
+    let rows = client
+        .query_typed(
+            "with settled as (
+                 -- Whoever claimed it after this lease ended settles it, unless this one was delivered after all.
+                 update delivery set
+                     next_attempt_at = $4,
+                     delivered_at = case when $3 then $5 end,
+                     gave_up_at = case when not $3 and $4::timestamptz is null then $5 end,
+                     last_status = $6, last_error = $7, last_latency_ms = $8
+                 where delivery_id = $1 and delivered_at is null and (attempts = $2 or $3)
+                 returning next_attempt_at
+             ), released as (
+                 -- What waited behind it need not wait longer.
+                 update delivery set next_attempt_at = least(next_attempt_at, $5)
+                 where delivery_id = (
+                     select delivery_id from delivery
+                     where monitor_id = $9 and alert_config_id = $10 and next_attempt_at is not null
+                       and delivery_id <> $1
+                     order by position limit 1)
+                   and attempts = 0
+                   and exists (select from settled where next_attempt_at is null)
+                 returning delivery_id
+             )
+             select (select delivery_id from released) as follower, broken_reason
+             from alert_config where alert_config_id = $10",
             &[
                 (&claimed.delivery_id, Type::UUID),
                 (&claimed.attempts, Type::INT4),
@@ -341,44 +386,33 @@ async fn settle(
                 (&status, Type::INT2),
                 (&answer.error, Type::TEXT),
                 (&latency_ms, Type::INT4),
+                (&claimed.monitor_id, Type::UUID),
+                (&claimed.alert_config_id, Type::UUID),
             ],
         )
         .await?;
     let mut follower = None;
-    if next_attempt_at.is_none() {
-        // What waited behind it need not wait longer.
-        let released = client
-            .query_typed(
-                "update delivery set next_attempt_at = least(next_attempt_at, $3)
-                 where delivery_id = (
-                     select delivery_id from delivery
-                     where monitor_id = $1 and alert_config_id = $2 and next_attempt_at is not null
-                     order by position limit 1)
-                   and attempts = 0
-                 returning delivery_id",
-                &[
-                    (&claimed.monitor_id, Type::UUID),
-                    (&claimed.alert_config_id, Type::UUID),
-                    (&now, Type::TIMESTAMPTZ),
-                ],
-            )
-            .await?;
-        follower = released.first().map(|row| row.try_get("delivery_id")).transpose()?;
+    // Without a row the alert config is gone, and its deliveries with it.
+    if let Some(row) = rows.first() {
+        follower = row.try_get("follower")?;
+        let known: Option<String> = row.try_get("broken_reason")?;
+        let broken =
+            (!delivered && next_attempt_at.is_none()).then(|| answer.error.clone().unwrap_or_default());
+        // By itself: whoever deletes an alert config holds it while waiting for its deliveries.
+        if known != broken && (broken.is_some() || delivered) {
+            client
+                .execute_typed(
+                    "update alert_config set broken_at = case when $2::text is not null then $3 end, broken_reason = $2
+                     where alert_config_id = $1",
+                    &[
+                        (&claimed.alert_config_id, Type::UUID),
+                        (&broken, Type::TEXT),
+                        (&now, Type::TIMESTAMPTZ),
+                    ],
+                )
+                .await?;
+        }
     }
-    let broken = (!delivered && next_attempt_at.is_none()).then(|| answer.error.clone().unwrap_or_default());
-    client
-        .execute_typed(
-            "update alert_config set broken_at = case when $2::text is not null then $3 end, broken_reason = $2
-             where alert_config_id = $1 and broken_reason is distinct from $2
-               and ($2::text is not null or $4)",
-            &[
-                (&claimed.alert_config_id, Type::UUID),
-                (&broken, Type::TEXT),
-                (&now, Type::TIMESTAMPTZ),
-                (&delivered, Type::BOOL),
-            ],
-        )
-        .await?;
     let again_in = next_attempt_at.map(|next| (next - now).to_std().unwrap_or_default());
     Ok(After { delivery_id: claimed.delivery_id, again_in, follower })
 }

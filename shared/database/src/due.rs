@@ -1,5 +1,7 @@
 //! Takes what is due and judges it.
 
+use std::time::{Duration, Instant};
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -9,18 +11,31 @@ use crate::signals::{give_slots, new_deliveries};
 use crate::{DatabaseError, Pool};
 
 /// Monitors judged in one transaction: few enough that a ping never waits long for one of them.
-const BATCH: i32 = 200;
+pub const BATCH: usize = 200;
+
+/// A batch that took this long may have left the rest, as `judge_due` has it.
+const CUT_SHORT: Duration = Duration::from_secs(2);
 
 /// What one batch of a tick did.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Judged {
     pub monitors: i32,
-    /// Cron schedules that got more slots.
-    pub refilled: i32,
-    /// Whether the batch was full: there may be more.
+    /// Whether there may be more.
     pub more: bool,
+    /// Cron schedules that run low.
+    pub need_slots: Vec<NeedsSlots>,
     /// Deliveries that it made, the beginning of them if there are thousands: to be handed over.
     pub new_deliveries: Vec<Uuid>,
+}
+
+/// A monitor that needs the slots after an instant.
+#[derive(Debug)]
+pub struct NeedsSlots {
+    monitor_id: Uuid,
+    schedule_version: i32,
+    cron: String,
+    timezone: Option<String>,
+    after: DateTime<Utc>,
 }
 
 /// Up to when a tick judges.
@@ -34,27 +49,33 @@ pub struct Until {
     pub looked_at: Option<DateTime<Utc>>,
 }
 
-/// See `migrations/V0005__ping_path_rules.sql`. Relies on the index `monitor_due`.
+/// See `migrations/V0009__fair_ticks.sql`.
 const JUDGE_DUE: &str = "select monitor_id, schedule_version, cron, timezone, slots_after, judged, \
      case when judged is not null then current_setting('cronmon.new_deliveries', true) end as new_deliveries \
-     from judge_due($1, $2, $3, $4)";
+     from judge_due($1, $2, $3, $4, $5)";
 
-/// Judges one batch of monitors whose deadline has passed, in one transaction, and gives more slots to those
-/// that run low. `None`: too much time passed since the spool was looked into; look again.
+/// Judges one batch of monitors whose deadline has passed, in one transaction: the longest due, or the first
+/// [`BATCH`] of `these`. `None`: too much time passed since the spool was looked into; look again.
 ///
 /// # Errors
-/// [`DatabaseError`]; then the batch was not judged and the next tick takes it. Slots that could not be given
-/// are only logged: the monitor stays due for them.
-pub async fn judge_due(pool: &Pool, until: Until) -> Result<Option<Judged>, DatabaseError> {
+/// [`DatabaseError`]; then the batch was not judged and the next tick takes it.
+pub async fn judge_due(
+    pool: &Pool,
+    until: Until,
+    these: Option<&[Uuid]>,
+) -> Result<Option<Judged>, DatabaseError> {
     let client = pool.get().await?;
+    let began = Instant::now();
+    let batch = i32::try_from(BATCH).unwrap_or(i32::MAX);
     let rows = client
         .query_typed(
             JUDGE_DUE,
             &[
                 (&until.now, Type::TIMESTAMPTZ),
-                (&BATCH, Type::INT4),
+                (&batch, Type::INT4),
                 (&until.not_after, Type::TIMESTAMPTZ),
                 (&until.looked_at, Type::TIMESTAMPTZ),
+                (&these, Type::UUID_ARRAY),
             ],
         )
         .await?;
@@ -66,27 +87,119 @@ pub async fn judge_due(pool: &Pool, until: Until) -> Result<Option<Judged>, Data
             }
             judged.monitors = monitors;
             judged.new_deliveries = new_deliveries(&row)?;
-            judged.more = monitors == BATCH || judged.refilled > 0;
+            // What got slots may be due by them.
+            judged.more =
+                monitors == batch || began.elapsed() > CUT_SHORT || !judged.need_slots.is_empty();
             continue;
         }
-        let monitor_id = row.try_get("monitor_id")?;
-        let after: Option<DateTime<Utc>> = row.try_get("slots_after")?;
-        let slots = match (cron_of(row.try_get("cron")?, row.try_get("timezone")?), after) {
-            (Ok(cron), Some(after)) => cron.slots_after(after),
-            (Ok(_), None) => Vec::new(),
-            // It must not hold up the others, and expecting nothing is better than being wrong.
-            (Err(e), _) => {
-                tracing::error!(%monitor_id, "{e}");
-                Vec::new()
-            }
-        };
-        match give_slots(&client, monitor_id, row.try_get("schedule_version")?, &slots, until.now).await {
-            Ok(()) => judged.refilled += 1,
-            // What was judged is committed, and the caller has to hear of it.
-            Err(e) => tracing::error!(%monitor_id, "no slots were given: {e}"),
-        }
+        judged.need_slots.push(NeedsSlots {
+            monitor_id: row.try_get("monitor_id")?,
+            schedule_version: row.try_get("schedule_version")?,
+            cron: row.try_get("cron")?,
+            timezone: row.try_get("timezone")?,
+            after: row.try_get("slots_after")?,
+        });
     }
     Ok(Some(judged))
+}
+
+/// How long slots are looked for after one batch: some expressions take a search.
+const TIME_FOR_SLOTS: Duration = Duration::from_millis(300);
+
+/// Finds the slots that monitors need and gives them, in one transaction; answers with how many got some. Those for
+/// whom the time is not enough ask again in a minute.
+///
+/// # Errors
+/// [`DatabaseError`]; then they ask again in a minute.
+pub async fn give_needed_slots(
+    pool: &Pool,
+    needing: Vec<NeedsSlots>,
+    now: Option<DateTime<Utc>>,
+) -> Result<usize, DatabaseError> {
+    let began = Instant::now();
+    let (mut ids, mut versions, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    for monitor in needing {
+        if began.elapsed() > TIME_FOR_SLOTS {
+            break;
+        }
+        slots.push(monitor.slots());
+        ids.push(monitor.monitor_id);
+        versions.push(monitor.schedule_version);
+        // Others have work to do in this process.
+        tokio::task::yield_now().await;
+    }
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let client = pool.get().await?;
+    let texts: Vec<String> = slots.iter().map(|slots| array(slots)).collect();
+    let held = client
+        .query_typed(
+            "select give_slots_to($1, $2, $3, $4) as monitor_id",
+            &[
+                (&ids, Type::UUID_ARRAY),
+                (&versions, Type::INT4_ARRAY),
+                (&texts, Type::TEXT_ARRAY),
+                (&now, Type::TIMESTAMPTZ),
+            ],
+        )
+        .await?;
+    for row in held {
+        let held: Uuid = row.try_get("monitor_id")?;
+        for ((id, version), slots) in ids.iter().zip(&versions).zip(&slots) {
+            if *id == held {
+                give_slots(&client, held, *version, slots, now).await?;
+            }
+        }
+    }
+    Ok(ids.len())
+}
+
+impl NeedsSlots {
+    /// Nothing when the schedule can't be read: expecting nothing is better than being wrong.
+    fn slots(&self) -> Vec<DateTime<Utc>> {
+        match cron_of(&self.cron, self.timezone.as_deref()) {
+            Ok(cron) => cron.slots_after(self.after),
+            Err(e) => {
+                tracing::error!(monitor_id = %self.monitor_id, "{e}");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// As Postgres writes one.
+fn array(slots: &[DateTime<Utc>]) -> String {
+    let slots: Vec<String> = slots.iter().map(DateTime::to_rfc3339).collect();
+    format!("{{{}}}", slots.join(","))
+}
+
+/// Who is due, at most `most`: every tenant's longest due first. A run that may overrun counts like a monitor, so
+/// that a tenant's turn is over by what its monitors cost. Looks at all that is due; relies on the index
+/// `monitor_due`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn due_by_turns(pool: &Pool, until: Until, most: i64) -> Result<Vec<Uuid>, DatabaseError> {
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "select monitor_id from (
+                 select monitor_id, due_at, sum(1 + open_jobs) over (
+                     partition by tenant order by due_at, monitor_id rows unbounded preceding) as turn
+                 from monitor
+                 where due_at < least(coalesce($1, clock_timestamp()), $2)
+             ) due
+             order by turn, due_at limit $3",
+            &[
+                (&until.now, Type::TIMESTAMPTZ),
+                (&until.not_after, Type::TIMESTAMPTZ),
+                (&most, Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get("monitor_id")).collect::<Result<_, _>>()?)
 }
 
 /// Now, by Postgres' clock.
@@ -103,8 +216,8 @@ pub async fn clock(pool: &Pool) -> Result<DateTime<Utc>, DatabaseError> {
 const LEFT_AFTER_SECONDS: f64 = 10.0;
 
 /// Deliveries that are due and that nobody took: their hand-over was lost, or they wait for a repeat. Without
-/// those that an earlier one holds up: whoever settles that one calls them. The longest due first, at most
-/// `most`. `None` is Postgres' clock. Relies on the indexes `delivery_due` and `delivery_open`.
+/// those that an earlier one holds up: whoever settles that one calls them. Each tenant's longest due first, at
+/// most `most`. `None` is Postgres' clock. Relies on the indexes `delivery_due` and `delivery_open`.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -117,13 +230,17 @@ pub async fn left_deliveries(
         .get()
         .await?
         .query_typed(
-            "select delivery_id from delivery d
-             where next_attempt_at <= (select coalesce($1, clock_timestamp()) - make_interval(secs => $2))
-               and not exists (
-                   select from delivery earlier
-                   where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
-                     and earlier.next_attempt_at is not null and earlier.position < d.position)
-             order by next_attempt_at, position limit $3",
+            "select delivery_id from (
+                 select d.*, row_number() over (
+                     partition by c.tenant order by d.next_attempt_at, d.position) as turn
+                 from delivery d join alert_config c using (alert_config_id)
+                 where next_attempt_at <= (select coalesce($1, clock_timestamp()) - make_interval(secs => $2))
+             ) d
+             where not exists (
+                 select from delivery earlier
+                 where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
+                   and earlier.next_attempt_at is not null and earlier.position < d.position)
+             order by turn, next_attempt_at, position limit $3",
             &[(&now, Type::TIMESTAMPTZ), (&LEFT_AFTER_SECONDS, Type::FLOAT8), (&most, Type::INT8)],
         )
         .await?;
