@@ -40,6 +40,10 @@ bench-cold: ## how fast the functions start
 bench-ping: ## how many pings a second, beside the bare writes by pgbench
 	@$(PYTHON) dev/bench_ping.py
 
+.PHONY: bench-lateness
+bench-lateness: ## what lateness costs among 10,000 to 1,000,000 monitors: make bench-lateness sizes=10000 for a quick look
+	@$(PYTHON) dev/bench_lateness.py '$(subst ','\'',$(sizes))'
+
 .PHONY: token
 token: ## a token for the local API: make token tenant=acme
 	@$(PYTHON) dev/run.py token '$(subst ','\'',$(tenant))'

@@ -288,8 +288,8 @@ def database() -> Iterator[postgres.Cluster]:
 
 
 @contextmanager
-def running(url: str, folder: Path, log: IO[bytes]) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """cronmon with the settings of make run; without an inbox, for it would print."""
+def running(url: str, folder: Path, log: IO[bytes], **more: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """cronmon with the settings of make run, and more; without an inbox, for it would print."""
     port = postgres.free_port()
     spool = folder / "spool"
     spool.mkdir()
@@ -300,6 +300,7 @@ def running(url: str, folder: Path, log: IO[bytes]) -> Iterator[tuple[subprocess
         "RUST_LOG": "warn",
         "PING_LIMIT_PER_MINUTE": "1000000000",
         "SPOOL_DIR": str(spool),
+        **more,
     }
     env = {"PATH": os.environ["PATH"], **settings}
     process = subprocess.Popen([str(binary("cronmon"))], cwd="/", env=env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log)

@@ -6,10 +6,11 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use database::due::{DueDelivery, due_deliveries};
 use database::{DatabaseError, Pool};
 use http_common::Clock;
 use notify::webhook::Webhooks;
-use notify::{After, Claimed, Due, claim, deliver, due_by_turns};
+use notify::{After, Claimed, claim, deliver};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -25,7 +26,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(300);
 const PART_FOR_LOOKS: u32 = 10;
 
 /// Deliveries that one look finds.
-const OF_A_LOOK: i64 = 2_000;
+const OF_A_LOOK: i64 = 5_000;
 
 /// Sends under way at once, and those to one alert config.
 const MOST_SENDS: usize = 64;
@@ -51,11 +52,17 @@ pub(crate) async fn run(
             Ok(()) => trouble.over("deliveries go out again"),
             Err(e) => trouble.is(&format!("deliveries can't be claimed: {e}")),
         }
-        tokio::select! {
-            _ = stopped.wait_for(|stop| *stop) => {}
-            () = work.notified() => found.wanted = true,
-            Some(()) = sends.one_ends() => sleep(GATHER).await,
-            () = sleep(LOOK_PAUSE) => {}
+        let pause = tokio::select! {
+            _ = stopped.wait_for(|stop| *stop) => None,
+            () = work.notified() => {
+                found.wanted = true;
+                None
+            }
+            Some(()) = sends.one_ends() => Some(GATHER),
+            () = sleep(LOOK_PAUSE) => None,
+        };
+        if let Some(pause) = pause {
+            sleep(pause).await;
         }
     }
     while sends.one_ends().await.is_some() {}
@@ -71,7 +78,7 @@ async fn send_some(
 ) -> Result<(), DatabaseError> {
     if found.is_old() {
         let began = Instant::now();
-        found.due = due_by_turns(pool, clock(), OF_A_LOOK).await?.into();
+        found.due = due_deliveries(pool, clock(), OF_A_LOOK).await?.into();
         found.looked_at = Some(began);
         found.look_took = began.elapsed();
         found.more = i64::try_from(found.due.len()).is_ok_and(|count| count == OF_A_LOOK);
@@ -95,7 +102,7 @@ async fn send_some(
 /// What the last look found and nobody has claimed since.
 #[derive(Default)]
 struct Found {
-    due: VecDeque<Due>,
+    due: VecDeque<DueDelivery>,
     /// There was more than a look finds.
     more: bool,
     looked_at: Option<Instant>,
@@ -127,7 +134,7 @@ struct Sends {
 }
 
 impl Sends {
-    fn begin(&mut self, due: &Due, send: impl Future<Output = After> + Send + 'static) {
+    fn begin(&mut self, due: &DueDelivery, send: impl Future<Output = After> + Send + 'static) {
         let task = self.tasks.spawn(send).id();
         self.of.insert(task, (due.tenant.clone(), due.alert_config_id));
         *self.of_tenant.entry(due.tenant.clone()).or_default() += 1;
@@ -136,12 +143,15 @@ impl Sends {
 
     /// Takes out of what is due those that may be sent now, in their order. A tenant has no more sends under way
     /// than are free: one alone takes half of all, and whoever comes next finds room.
-    fn room_for(&self, due: &mut VecDeque<Due>) -> Vec<Due> {
+    fn room_for(&self, due: &mut VecDeque<DueDelivery>) -> Vec<DueDelivery> {
         let mut of_tenant = self.of_tenant.clone();
         let mut to_config = self.to_config.clone();
         let mut free = MOST_SENDS.saturating_sub(self.of.len());
         let mut next = Vec::new();
         due.retain(|one| {
+            if free == 0 {
+                return true;
+            }
             let tenants = of_tenant.get(&one.tenant).copied().unwrap_or(0);
             let configs = to_config.get(&one.alert_config_id).copied().unwrap_or(0);
             if tenants >= free || configs >= MOST_TO_ONE {
@@ -202,8 +212,8 @@ fn one_less<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 mod tests {
     use super::*;
 
-    fn due(tenant: &str, config: u128) -> Due {
-        Due {
+    fn due(tenant: &str, config: u128) -> DueDelivery {
+        DueDelivery {
             delivery_id: Uuid::new_v4(),
             alert_config_id: Uuid::from_u128(config),
             tenant: tenant.to_owned(),
@@ -211,7 +221,7 @@ mod tests {
     }
 
     /// Sends that never end, as many as there is room for.
-    fn begin_all(sends: &mut Sends, due: Vec<Due>) -> usize {
+    fn begin_all(sends: &mut Sends, due: Vec<DueDelivery>) -> usize {
         let mut due = VecDeque::from(due);
         let next = sends.room_for(&mut due);
         for one in &next {
@@ -243,7 +253,7 @@ mod tests {
     #[tokio::test]
     async fn what_has_no_room_stays_in_its_order_and_has_some_when_others_end() {
         let mut sends = Sends::default();
-        let all: Vec<Due> = (0..40).map(|config| due("a", config)).collect();
+        let all: Vec<DueDelivery> = (0..40).map(|config| due("a", config)).collect();
         let mut waiting = VecDeque::from(all.clone());
         for one in sends.room_for(&mut waiting) {
             let after = After { delivery_id: one.delivery_id, again_in: None, follower: None };

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use database::alerts::{ALERT_COLUMNS, alert_of};
+use database::due::due_deliveries;
 use database::jobs::{JOB_COLUMNS, JOB_OUTPUT, Job};
 use database::{DatabaseError, Pool};
 use domain::sentence::sentence;
@@ -76,44 +77,6 @@ pub struct After {
     pub follower: Option<Uuid>,
 }
 
-/// A delivery that is due, and whose turn it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Due {
-    pub delivery_id: Uuid,
-    pub alert_config_id: Uuid,
-    pub tenant: String,
-}
-
-/// What is due at `now`, at most `most`: every tenant's longest due first. Looks at all that is due; relies on the
-/// index `delivery_due`.
-///
-/// # Errors
-/// [`DatabaseError`].
-pub async fn due_by_turns(pool: &Pool, now: DateTime<Utc>, most: i64) -> Result<Vec<Due>, DatabaseError> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "select delivery_id, alert_config_id, tenant from (
-                 select d.delivery_id, d.next_attempt_at, d.position, c.alert_config_id, c.tenant, row_number() over (
-                     partition by c.tenant order by d.next_attempt_at, d.position) as turn
-                 from delivery d join alert_config c using (alert_config_id)
-                 where d.next_attempt_at <= $1
-             ) due
-             order by turn, next_attempt_at, position limit $2",
-            &[(&now, Type::TIMESTAMPTZ), (&most, Type::INT8)],
-        )
-        .await?;
-    let due = rows.iter().map(|row| {
-        Ok(Due {
-            delivery_id: row.try_get("delivery_id")?,
-            alert_config_id: row.try_get("alert_config_id")?,
-            tenant: row.try_get("tenant")?,
-        })
-    });
-    due.collect()
-}
-
 /// Sends what is due at `now`, all at once, and waits for the answers. Answers with how many it sent.
 ///
 /// # Errors
@@ -123,7 +86,7 @@ pub async fn deliver_due(
     webhooks: &Webhooks,
     now: DateTime<Utc>,
 ) -> Result<usize, DatabaseError> {
-    let due = due_by_turns(pool, now, 1_000).await?;
+    let due = due_deliveries(pool, now, 1_000).await?;
     let due: Vec<Uuid> = due.into_iter().map(|due| due.delivery_id).collect();
     let claimed = claim(pool, &due, Some(now), 50).await?;
     Ok(deliver_all(pool, webhooks, claimed, move |_| now).await.len())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::schedules::cron_of;
@@ -174,9 +174,9 @@ fn array(slots: &[DateTime<Utc>]) -> String {
     format!("{{{}}}", slots.join(","))
 }
 
-/// Who is due, at most `most`: every tenant's longest due first. A run that may overrun counts like a monitor, so
-/// that a tenant's turn is over by what its monitors cost. Looks at all that is due; relies on the index
-/// `monitor_due`.
+/// Who is due, at most `most`: every tenant's longest due first. A run that is open counts like a monitor, so that a
+/// tenant's turn is over by what its monitors cost. It sees the newest 100,000 that are due; the longest due are
+/// taken without it. Relies on the index `monitor_due`.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -185,13 +185,15 @@ pub async fn due_by_turns(pool: &Pool, until: Until, most: i64) -> Result<Vec<Uu
         .get()
         .await?
         .query_typed(
-            "select monitor_id from (
+            "with due as (
+                 select monitor_id, tenant, due_at, open_jobs from monitor
+                 where due_at < least(coalesce($1, now()), $2) order by due_at desc limit 100000
+             ), placed as (
                  select monitor_id, due_at, sum(1 + open_jobs) over (
                      partition by tenant order by due_at, monitor_id rows unbounded preceding) as turn
-                 from monitor
-                 where due_at < least(coalesce($1, clock_timestamp()), $2)
-             ) due
-             order by turn, due_at limit $3",
+                 from due
+             )
+             select monitor_id from placed order by turn, due_at limit $3",
             &[
                 (&until.now, Type::TIMESTAMPTZ),
                 (&until.not_after, Type::TIMESTAMPTZ),
@@ -200,6 +202,57 @@ pub async fn due_by_turns(pool: &Pool, until: Until, most: i64) -> Result<Vec<Uu
         )
         .await?;
     Ok(rows.iter().map(|row| row.try_get("monitor_id")).collect::<Result<_, _>>()?)
+}
+
+/// The deliveries `d` that are due since $2 seconds at $1 (null is Postgres' clock), with their `tenant` and whose
+/// `turn` it is: every tenant's longest due first. Of more than 100,000 it sees the longest due and the newest.
+/// Relies on the index `delivery_due`.
+const DELIVERIES_BY_TURNS: &str = "with due as (
+         (select delivery_id, monitor_id, alert_config_id, next_attempt_at, position from delivery
+          where next_attempt_at <= coalesce($1, now()) - make_interval(secs => $2)
+          order by next_attempt_at limit 50000)
+         union
+         (select delivery_id, monitor_id, alert_config_id, next_attempt_at, position from delivery
+          where next_attempt_at <= coalesce($1, now()) - make_interval(secs => $2)
+          order by next_attempt_at desc limit 50000)
+     ), d as (
+         select due.*, c.tenant, row_number() over (
+             partition by c.tenant order by due.next_attempt_at, due.position) as turn
+         from due join alert_config c using (alert_config_id)
+     )";
+
+/// A delivery that is due, and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueDelivery {
+    pub delivery_id: Uuid,
+    pub alert_config_id: Uuid,
+    pub tenant: String,
+}
+
+/// The deliveries that are due at `now`, at most `most`, by turns.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn due_deliveries(
+    pool: &Pool,
+    now: DateTime<Utc>,
+    most: i64,
+) -> Result<Vec<DueDelivery>, DatabaseError> {
+    let statement = format!(
+        "{DELIVERIES_BY_TURNS}
+         select delivery_id, alert_config_id, tenant from d order by turn, next_attempt_at, position limit $3"
+    );
+    let parameters: &[(&(dyn ToSql + Sync), Type)] =
+        &[(&now, Type::TIMESTAMPTZ), (&0_f64, Type::FLOAT8), (&most, Type::INT8)];
+    let rows = pool.get().await?.query_typed(&statement, parameters).await?;
+    let due = rows.iter().map(|row| {
+        Ok(DueDelivery {
+            delivery_id: row.try_get("delivery_id")?,
+            alert_config_id: row.try_get("alert_config_id")?,
+            tenant: row.try_get("tenant")?,
+        })
+    });
+    due.collect()
 }
 
 /// Now, by Postgres' clock.
@@ -216,8 +269,8 @@ pub async fn clock(pool: &Pool) -> Result<DateTime<Utc>, DatabaseError> {
 const LEFT_AFTER_SECONDS: f64 = 10.0;
 
 /// Deliveries that are due and that nobody took: their hand-over was lost, or they wait for a repeat. Without
-/// those that an earlier one holds up: whoever settles that one calls them. Each tenant's longest due first, at
-/// most `most`. `None` is Postgres' clock. Relies on the indexes `delivery_due` and `delivery_open`.
+/// those that an earlier one holds up: whoever settles that one calls them. By turns, at most `most`. `None` is
+/// Postgres' clock. Relies on the index `delivery_open`.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -226,24 +279,18 @@ pub async fn left_deliveries(
     now: Option<DateTime<Utc>>,
     most: i64,
 ) -> Result<Vec<Uuid>, DatabaseError> {
-    let rows = pool
-        .get()
-        .await?
-        .query_typed(
-            "select delivery_id from (
-                 select d.*, row_number() over (
-                     partition by c.tenant order by d.next_attempt_at, d.position) as turn
-                 from delivery d join alert_config c using (alert_config_id)
-                 where next_attempt_at <= (select coalesce($1, clock_timestamp()) - make_interval(secs => $2))
-             ) d
-             where not exists (
-                 select from delivery earlier
-                 where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
-                   and earlier.next_attempt_at is not null and earlier.position < d.position)
-             order by turn, next_attempt_at, position limit $3",
-            &[(&now, Type::TIMESTAMPTZ), (&LEFT_AFTER_SECONDS, Type::FLOAT8), (&most, Type::INT8)],
-        )
-        .await?;
+    let statement = format!(
+        "{DELIVERIES_BY_TURNS}
+         select delivery_id from d
+         where not exists (
+             select from delivery earlier
+             where earlier.monitor_id = d.monitor_id and earlier.alert_config_id = d.alert_config_id
+               and earlier.next_attempt_at is not null and earlier.position < d.position)
+         order by turn, next_attempt_at, position limit $3"
+    );
+    let parameters: &[(&(dyn ToSql + Sync), Type)] =
+        &[(&now, Type::TIMESTAMPTZ), (&LEFT_AFTER_SECONDS, Type::FLOAT8), (&most, Type::INT8)];
+    let rows = pool.get().await?.query_typed(&statement, parameters).await?;
     Ok(rows.iter().map(|row| row.try_get("delivery_id")).collect::<Result<_, _>>()?)
 }
 
