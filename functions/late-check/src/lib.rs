@@ -1,6 +1,6 @@
 //! Finds what is due. One run is a tick: it judges every monitor whose deadline has passed, the longest
-//! due first, and writes down alerts and deliveries. Before that it applies what waits in the spool, and
-//! beside it deletes old history.
+//! due first, and writes down alerts and deliveries. Before that it applies what waits in the spool and finds
+//! more starts for maintenance windows, and beside it deletes old history.
 
 pub mod old_history;
 pub mod replay;
@@ -8,12 +8,16 @@ pub mod replay;
 use std::time::Instant;
 
 use database::due::{Until, judge_due};
+use database::windows::refill;
 use database::{DatabaseError, Pool};
 use uuid::Uuid;
 
 /// Batches in one tick at most: what is left is due again in the next one, and one tick can't go on for
 /// ever beside it.
 const MOST_BATCHES: usize = 1_000;
+
+/// The same of maintenance windows.
+const MOST_REFILLS: usize = 10;
 
 /// What one tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,6 +42,18 @@ pub async fn tick<F: Future<Output = ()>>(
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick::default();
+    // First: which windows were in force decides who is told.
+    for _ in 0..MOST_REFILLS {
+        match refill(pool, until.now).await {
+            Ok(refilled) if refilled.more && end.is_none_or(|end| Instant::now() < end) => {}
+            Ok(_) => break,
+            // Half of their starts are still to come.
+            Err(e) => {
+                tracing::error!("maintenance windows were not looked after: {e}");
+                break;
+            }
+        }
+    }
     for _ in 0..MOST_BATCHES {
         let Some(batch) = judge_due(pool, until).await? else {
             total.too_late = true;
