@@ -142,7 +142,7 @@ async fn receive(request: Request) -> StatusCode {
 fn line(message: &Message, colours: bool) -> String {
     let (begin, end) = match (colours, message.r#type.as_str()) {
         (false, _) => ("", ""),
-        (true, "late") => ("\x1b[1;33m", "\x1b[0m"),
+        (true, "late" | "warning") => ("\x1b[1;33m", "\x1b[0m"),
         (true, "recovered") => ("\x1b[1;32m", "\x1b[0m"),
         (true, _) => ("\x1b[1;31m", "\x1b[0m"),
     };

@@ -6,6 +6,7 @@
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
 use database::DatabaseError;
 use serde::Serialize;
 use uuid::Uuid;
@@ -121,6 +122,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "Ping Key Not Found", description)
     }
 
+    pub(crate) fn no_window(window_id: Uuid) -> Self {
+        let description = format!("Failed to find maintenance window with id '{window_id}'");
+        Self::new(StatusCode::NOT_FOUND, "Maintenance Window Not Found", description)
+    }
+
     pub(crate) fn slug_taken(slug: &str) -> Self {
         let description = format!("Another monitor has the slug '{slug}'");
         Self::new(StatusCode::CONFLICT, "Slug Taken", description)
@@ -209,6 +215,11 @@ impl IntoResponse for ApiError {
         }
         response
     }
+}
+
+/// An instant as it stands in a sentence for callers, like those of the fields.
+pub(crate) fn shown_instant(instant: DateTime<Utc>) -> String {
+    instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {

@@ -1,4 +1,4 @@
-//! Management over HTTP: monitors, their jobs and pings, alert configs, ping keys, retention.
+//! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, ping keys, retention.
 //!
 //! Every path is listed here; each use case is one file with its types, its SQL and its handler.
 
@@ -7,6 +7,7 @@ mod answers;
 pub mod auth;
 mod headers;
 mod health;
+mod maintenance_windows;
 mod monitors;
 mod ping_keys;
 mod requests;
@@ -55,7 +56,7 @@ pub fn router(app: App) -> Router {
 }
 
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
-    use alert_configs as configs;
+    use {alert_configs as configs, maintenance_windows as windows};
     vec![
         ("/api/v1/health", get(health::health)),
         ("/api/v1/health/ready", get(health::ready)),
@@ -84,6 +85,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         (
             "/api/v1/alert-configs/{alert_config_id}",
             get(configs::read::read).patch(configs::change::change).delete(configs::delete::delete),
+        ),
+        ("/api/v1/maintenance-windows", get(windows::list::list).post(windows::create::create)),
+        (
+            "/api/v1/maintenance-windows/{window_id}",
+            get(windows::read::read).patch(windows::change::change).delete(windows::delete::delete),
         ),
         ("/api/v1/ping-keys", get(ping_keys::list::list).post(ping_keys::create::create)),
         ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),

@@ -224,7 +224,7 @@ impl<T> Given<T> {
     }
 }
 
-fn checked_name(name: String) -> ApiResult<String> {
+pub(crate) fn checked_name(name: String) -> ApiResult<String> {
     if name.chars().count() > LONGEST_NAME {
         return Err(wrong("name", &format!("it is longer than {LONGEST_NAME} characters")));
     }

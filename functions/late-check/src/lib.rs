@@ -1,6 +1,6 @@
 //! Finds what is due. One run is a tick: it judges every monitor whose deadline has passed, the longest
 //! due first, and writes down alerts and deliveries. When many are due at once, the tenants take turns. Before that it
-//! applies what waits in the spool, and beside it deletes old history.
+//! applies what waits in the spool and finds more starts for maintenance windows, and beside it deletes old history.
 
 pub mod old_history;
 pub mod replay;
@@ -8,6 +8,7 @@ pub mod replay;
 use std::time::Instant;
 
 use database::due::{BATCH, Until, due_by_turns, give_needed_slots, judge_due};
+use database::windows::refill;
 use database::{DatabaseError, Pool};
 use uuid::Uuid;
 
@@ -21,6 +22,9 @@ const OF_A_LOOK: i64 = 2_000;
 
 /// How many times as long as a look took is judged before the tick ends.
 const USE_OF_A_LOOK: u32 = 3;
+
+/// Statements for maintenance windows that need more starts, in one tick at most.
+const MOST_REFILLS: usize = 10;
 
 /// What one tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +52,18 @@ pub async fn tick<F: Future<Output = ()>>(
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick::default();
+    // First: which windows were in force decides who is told.
+    for _ in 0..MOST_REFILLS {
+        match refill(pool, until.now).await {
+            Ok(refilled) if refilled.more && end.is_none_or(|end| Instant::now() < end) => {}
+            Ok(_) => break,
+            // Half of their starts are still to come.
+            Err(e) => {
+                tracing::error!("maintenance windows were not looked after: {e}");
+                break;
+            }
+        }
+    }
     // Who is next, while more are due than a batch takes: one tenant's monitors must not hold up the others'.
     let mut turns: Vec<Uuid> = Vec::new();
     let (mut end, mut looks) = (end, 0);

@@ -8,8 +8,10 @@ pub mod migrations;
 pub mod schedules;
 pub mod settings;
 pub mod signals;
+pub mod snoozes;
 pub mod spool;
 mod tls;
+pub mod windows;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
 pub use deadpool_postgres::PoolError;

@@ -129,18 +129,18 @@ pub async fn apply_signal(
 
 /// A connection whose statement may be given up: then it is closed, and not given to somebody who would have to
 /// wait for the end of that statement.
-struct OwnConnection(Option<Object>);
+pub(crate) struct OwnConnection(Option<Object>);
 
 impl OwnConnection {
-    async fn from(pool: &Pool) -> Result<Self, DatabaseError> {
+    pub(crate) async fn from(pool: &Pool) -> Result<Self, DatabaseError> {
         Ok(Self(Some(pool.get().await?)))
     }
 
-    fn object(&self) -> Result<&Object, DatabaseError> {
+    pub(crate) fn object(&self) -> Result<&Object, DatabaseError> {
         self.0.as_ref().ok_or_else(|| DatabaseError::Data("the connection was given back".into()))
     }
 
-    fn give_back(mut self) {
+    pub(crate) fn give_back(mut self) {
         self.0 = None;
     }
 }
@@ -182,7 +182,7 @@ pub async fn apply_signal_after_a_freeze(
 }
 
 /// Whether the connection is gone: without a word, or with the last words of a server that was told to end it.
-fn ended(e: &tokio_postgres::Error) -> bool {
+pub(crate) fn ended(e: &tokio_postgres::Error) -> bool {
     e.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 

@@ -11,6 +11,7 @@ pub mod schedule;
 pub mod sentence;
 pub mod slug;
 pub mod tags;
+pub mod window;
 
 pub use alert::{Alert, AlertType, Cause, Fact};
 pub use rules::{AlertOn, Monitor, Rules, Signal, SignalKind, Status};

@@ -4,6 +4,7 @@ mod association;
 mod deliveries;
 mod management;
 mod messages;
+mod warnings;
 mod who_hears;
 
 use cronmon_tests::{CronMon, Receiver};

@@ -24,6 +24,7 @@ async fn a_name_and_a_type_suffice_and_then_it_hears_everything_of_what_it_is_at
             "on_late": true,
             "on_error": true,
             "on_recovered": true,
+            "on_warning": true,
             "default": false,
             "type": { "webhook": { "url": URL } },
             "broken": null,
@@ -36,7 +37,7 @@ async fn a_name_and_a_type_suffice_and_then_it_hears_everything_of_what_it_is_at
 #[tokio::test(flavor = "multi_thread")]
 async fn every_switch_may_be_given_and_an_unknown_field_is_named() {
     let cronmon = CronMon::start().await;
-    for switch in ["active", "on_late", "on_error", "on_recovered", "default"] {
+    for switch in ["active", "on_late", "on_error", "on_recovered", "on_warning", "default"] {
         for value in [true, false] {
             let config = config_of(&cronmon, "acme", URL, json!({ switch: value })).await;
             assert_eq!(config[switch], value, "{switch}");
@@ -67,7 +68,7 @@ async fn the_list_comes_by_id_with_how_many_monitors_each_has() {
         }
         summaries.push(json!({
             "alert_config_id": id(&config), "name": name, "active": true, "on_late": false, "on_error": true,
-            "on_recovered": true, "default": false, "type": "webhook", "broken": null,
+            "on_recovered": true, "on_warning": true, "default": false, "type": "webhook", "broken": null,
             "monitors": attached.len(),
         }));
     }
@@ -82,7 +83,7 @@ async fn the_list_comes_by_id_with_how_many_monitors_each_has() {
 async fn a_change_keeps_what_it_does_not_mention_and_what_it_is_attached_to() {
     let cronmon = CronMon::start().await;
     let monitor = every_minute(&cronmon, "a").await;
-    let off = json!({ "active": false, "on_late": false, "on_recovered": false, "default": true });
+    let off = json!({ "active": false, "on_late": false, "on_recovered": false, "on_warning": false, "default": true });
     let config = config_of(&cronmon, "acme", URL, off).await;
     attach(&cronmon, &monitor, &[&config]).await;
     let config = read(&cronmon, &config).await;
@@ -92,8 +93,7 @@ async fn a_change_keeps_what_it_does_not_mention_and_what_it_is_attached_to() {
     let renamed = json!({ "name": "other", "type": { "webhook": { "url": url } } });
     assert_eq!(change(&cronmon, &config, renamed.clone()).await, with(config.clone(), &renamed));
 
-    let switches =
-        json!({ "active": true, "on_late": true, "on_error": false, "on_recovered": true, "default": false });
+    let switches = json!({ "active": true, "on_late": true, "on_error": false, "on_recovered": true, "on_warning": true, "default": false });
     let changed = change(&cronmon, &config, with(renamed.clone(), &switches)).await;
     assert_eq!(changed, with(with(config.clone(), &renamed), &switches));
     assert_eq!(read(&cronmon, &config).await, changed);

@@ -23,7 +23,7 @@ async fn refused_with(world: &World, field: &str, value: Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_is_true_or_false() {
     let world = World::new().await;
-    for switch in ["active", "on_late", "on_error", "on_recovered", "default"] {
+    for switch in ["active", "on_late", "on_error", "on_recovered", "on_warning", "default"] {
         for value in [json!(null), json!("true"), json!(1), json!(0), json!([]), json!({}), json!("")] {
             refused_with(&world, switch, value).await;
         }

@@ -66,6 +66,10 @@ async fn the_body_is_looked_at_before_it_is_asked_whether_the_id_exists() {
         let path = route.with(&[&unknown]);
         let incomplete = json!({ "name": "a" });
         for body in [json!({}), incomplete, json!({ "name": 1 }), no_uuid.clone()] {
+            // A window may be changed in its name alone.
+            if route.parts[0] == "/maintenance-windows/" && body == json!({ "name": "a" }) {
+                continue;
+            }
             let refusal = world.refused(&route.method, &path, body.to_string()).await;
             assert_eq!(refusal.code, 422, "{} {path} {body}: {}", route.method, refusal.description);
         }

@@ -44,7 +44,14 @@ pub(crate) async fn refused_with(world: &World, field: &str, value: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_duration_is_whole_seconds_from_0_to_366_days() {
     let world = World::new().await;
-    for field in ["expected_duration", "grace_duration", "start_grace_duration", "early_duration"] {
+    for field in [
+        "expected_duration",
+        "grace_duration",
+        "start_grace_duration",
+        "early_duration",
+        "min_interval_duration",
+        "min_duration",
+    ] {
         for value in BAD_DURATIONS {
             refused_with(&world, field, value).await;
         }

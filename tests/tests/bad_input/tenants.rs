@@ -48,7 +48,7 @@ async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 22);
+    assert_eq!(tried, 28);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,10 +84,13 @@ async fn lists_show_ones_own_only() {
         assert_eq!(ids(tenant, "/alert-configs", "alert_config_id").await, configs);
         let keys = BTreeSet::from([own.ping_key.clone()]);
         assert_eq!(ids(tenant, "/ping-keys", "ping_key_id").await, keys);
+        let windows = BTreeSet::from([own.window.clone()]);
+        assert_eq!(ids(tenant, "/maintenance-windows", "window_id").await, windows);
     }
     for tenant in ["Acme", "acme ", " acme", "acme%", "_", "initech"] {
         assert!(ids(tenant, "/monitors", "monitor_id").await.is_empty(), "{tenant}");
         assert!(ids(tenant, "/alert-configs", "alert_config_id").await.is_empty(), "{tenant}");
         assert!(ids(tenant, "/ping-keys", "ping_key_id").await.is_empty(), "{tenant}");
+        assert!(ids(tenant, "/maintenance-windows", "window_id").await.is_empty(), "{tenant}");
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Belongings {
     /// The fail.
     pub(crate) signal: String,
     pub(crate) ping_key: String,
+    /// A maintenance window over the monitor.
+    pub(crate) window: String,
     pub(crate) ping_url: String,
     /// Attached to the monitor.
     pub(crate) attached: String,
@@ -46,6 +48,7 @@ pub(crate) struct Route {
 pub(crate) fn routes() -> Vec<Route> {
     let monitor = &["/monitors/", ""];
     let config = &["/alert-configs/", ""];
+    let window = &["/maintenance-windows/", ""];
     let of_monitor = &["/monitors/", "/alert-configs"];
     let retention = &["/retention"];
     [
@@ -59,6 +62,10 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, &["/monitors/", "/pings"], false),
         (Method::GET, &["/monitors/", "/pings/", ""], false),
         (Method::POST, &["/monitors/", "/ping-url"], false),
+        // They read a body, and need none.
+        (Method::POST, &["/monitors/", "/pause"], false),
+        (Method::POST, &["/monitors/", "/resume"], false),
+        (Method::POST, &["/monitors/", "/snooze"], true),
         (Method::GET, of_monitor, false),
         (Method::POST, of_monitor, true),
         (Method::DELETE, &["/monitors/", "/alert-configs/", ""], false),
@@ -67,6 +74,11 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, config, false),
         (Method::PATCH, config, true),
         (Method::DELETE, config, false),
+        (Method::GET, &["/maintenance-windows"], false),
+        (Method::POST, &["/maintenance-windows"], true),
+        (Method::GET, window, false),
+        (Method::PATCH, window, true),
+        (Method::DELETE, window, false),
         (Method::GET, &["/ping-keys"], false),
         (Method::POST, &["/ping-keys"], true),
         (Method::DELETE, &["/ping-keys/", ""], false),
@@ -100,6 +112,7 @@ impl Route {
         let ids: &[&String] = match self.parts {
             ["/alert-configs/", ..] => &[&who.free],
             ["/ping-keys/", ..] => &[&who.ping_key],
+            ["/maintenance-windows/", ..] => &[&who.window],
             [_, "/jobs/", _] => &[&who.monitor, &who.job],
             [_, "/pings/", _] => &[&who.monitor, &who.signal],
             [_, _, _] => &[&who.monitor, &who.attached],
@@ -117,6 +130,9 @@ impl Route {
     pub(crate) fn good_body(&self, who: &Belongings) -> Value {
         match self.parts {
             ["/alert-configs", ..] | ["/alert-configs/", ..] => good_alert_config(),
+            ["/maintenance-windows", ..] | ["/maintenance-windows/", ..] => good_window(),
+            [_, "/pause"] | [_, "/snooze"] => json!({ "seconds": 60 }),
+            [_, "/resume"] => json!({}),
             [_, "/alert-configs"] => json!({ "alert_config_ids": [who.free] }),
             ["/ping-keys", ..] => json!({ "name": "a" }),
             ["/retention"] => json!({ "most_pings": 10, "history_duration": 86_400 }),
@@ -134,12 +150,17 @@ pub(crate) fn good_alert_config() -> Value {
     json!({ "name": "a", "type": { "webhook": { "url": "http://127.0.0.1:1/hook" } } })
 }
 
+pub(crate) fn good_window() -> Value {
+    json!({ "name": "a", "cron": "0 3 * * *", "timezone": "Europe/Riga", "duration": 60, "tags": ["a"] })
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
         let cronmon = CronMon::start().await;
         let ours = Belongings::of(&cronmon, "acme").await;
         let theirs = Belongings::of(&cronmon, "globex").await;
         spool_something(&cronmon).await;
+        was_blind(&cronmon).await;
         let before = contents(&cronmon.pool).await;
         for (table, (rows, _)) in &before {
             assert!(*rows > 0, "{table} holds nothing that could be spoiled");
@@ -207,6 +228,15 @@ async fn spool_something(cronmon: &CronMon) {
     cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
 }
 
+/// A time of which late-check would have written down that it saw nothing, and what it did not judge.
+async fn was_blind(cronmon: &CronMon) {
+    let statement = "insert into outage_span (span_id, kind, began_at, ended_at)
+         values (gen_random_uuid(), 'blind', now() - interval '1 hour', now());
+         insert into unknown_verdict (monitor_id, deadline_at, tenant, span_id)
+         select monitor_id, now(), tenant, span_id from monitor, outage_span;";
+    cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
+}
+
 impl Belongings {
     async fn of(cronmon: &CronMon, tenant: &str) -> Self {
         let create = async |path: &str, body: Value| {
@@ -226,6 +256,8 @@ impl Belongings {
         assert_eq!(cronmon.call_as(tenant, Method::POST, &path, Some(&body)).await.status, 204);
         cronmon.ping(&monitor, "/3").await;
         let ping_key = create("/ping-keys", json!({ "name": "a" })).await;
+        let body = json!({ "cron": "0 3 * * *", "duration": 60, "monitor_ids": [monitor_id] });
+        let window = create("/maintenance-windows", body).await;
         let body = json!({ "most_pings": 5, "history_duration": 100_000 });
         let retention = cronmon.call_as(tenant, Method::PATCH, "/retention", Some(&body)).await;
         assert_eq!(retention.status, 200);
@@ -236,6 +268,7 @@ impl Belongings {
         Self {
             job: text(&jobs["data"][0]["job_id"]),
             signal: text(&pings["data"][0]["signal_id"]),
+            window: text(&window["window_id"]),
             ping_key: text(&ping_key["ping_key_id"]),
             ping_url: text(&monitor["ping_url"]),
             free: text(&free["alert_config_id"]),

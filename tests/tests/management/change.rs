@@ -24,6 +24,7 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
             "expected_duration": 60, "grace_duration": 61, "start_grace_duration": 62, "early_duration": 63,
             "failure_threshold": 2, "recovery_threshold": 3, "alert_on": "every", "armed": true,
             "slug": "c", "tags": ["prod", "db"], "resume_on_ping": true, "keywords": { "fail": ["error"] },
+            "min_interval_duration": 64, "min_duration": 65,
         }))
         .await;
 
@@ -42,7 +43,7 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         json!({
             "name": "b", "expected_duration": null, "grace_duration": 71, "schedule": null,
             "start_grace_duration": null, "early_duration": null, "failure_threshold": null,
-            "recovery_threshold": null, "slug": null, "tags": null, "resume_on_ping": null, "keywords": null,
+            "recovery_threshold": null, "min_interval_duration": 0, "min_duration": null, "slug": null, "tags": null, "resume_on_ping": null, "keywords": null,
         }),
     )
     .await;
@@ -52,6 +53,8 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         ("grace_duration", json!(71)),
         ("start_grace_duration", json!(null)),
         ("early_duration", json!(null)),
+        ("min_interval_duration", json!(null)),
+        ("min_duration", json!(null)),
         ("failure_threshold", json!(1)),
         ("recovery_threshold", json!(1)),
         ("alert_on", json!("every")),
@@ -75,7 +78,7 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
             "name": "c", "expected_duration": 1, "grace_duration": 2, "schedule": { "every": 3 },
             "start_grace_duration": 4, "early_duration": 5, "failure_threshold": 6, "recovery_threshold": 7,
             "alert_on": "first", "slug": "d", "tags": ["eu"], "resume_on_ping": true,
-            "keywords": { "success": ["done"], "fail": [] },
+            "keywords": { "success": ["done"], "fail": [] }, "min_interval_duration": 8, "min_duration": 9,
         }),
     )
     .await;
@@ -86,6 +89,8 @@ async fn what_only_ours_has_is_kept_when_absent_and_cleared_by_null() {
         ("schedule", json!({ "every": 3 })),
         ("start_grace_duration", json!(4)),
         ("early_duration", json!(5)),
+        ("min_interval_duration", json!(8)),
+        ("min_duration", json!(9)),
         ("failure_threshold", json!(6)),
         ("recovery_threshold", json!(7)),
         ("alert_on", json!("first")),

@@ -72,7 +72,8 @@ async fn a_ping_is_shown_as_it_came_with_the_run_that_it_ended() {
     assert_eq!((&jobs[0]["job_id"], &jobs[1]["job_id"]), (&json!(ids[0]), &json!(start_id)));
     let ping = |fields: Value| {
         let mut ping = json!({
-            "rid": null, "exit_status": null, "duration": null, "source_address": null, "user_agent": "curl/8",
+            "rid": null, "exit_status": null, "duration": null, "ends_at": null, "source_address": null,
+            "user_agent": "curl/8",
             "body": null, "body_bytes": 0, "body_truncated": false,
         });
         ping.as_object_mut().unwrap().append(&mut fields.as_object().unwrap().clone());

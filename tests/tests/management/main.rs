@@ -11,9 +11,11 @@ mod lists;
 mod monitor_slugs;
 mod ping_keys;
 mod ping_url;
+mod quiet;
 mod retention;
 mod status;
 mod warnings;
+mod windows;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;

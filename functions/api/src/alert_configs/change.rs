@@ -27,10 +27,11 @@ pub(crate) async fn change(
                  on_late = coalesce($5, on_late),
                  on_error = coalesce($6, on_error),
                  on_recovered = coalesce($7, on_recovered),
-                 is_default = coalesce($8, is_default),
-                 url = $9,
-                 broken_at = case when url = $9 then broken_at end,
-                 broken_reason = case when url = $9 then broken_reason end
+                 on_warning = coalesce($8, on_warning),
+                 is_default = coalesce($9, is_default),
+                 url = $10,
+                 broken_at = case when url = $10 then broken_at end,
+                 broken_reason = case when url = $10 then broken_reason end
              where alert_config_id = $1 and tenant = $2",
             &[
                 (&alert_config_id, Type::UUID),
@@ -40,6 +41,7 @@ pub(crate) async fn change(
                 (&decided.on_late, Type::BOOL),
                 (&decided.on_error, Type::BOOL),
                 (&decided.on_recovered, Type::BOOL),
+                (&decided.on_warning, Type::BOOL),
                 (&decided.is_default, Type::BOOL),
                 (&decided.url, Type::TEXT),
             ],

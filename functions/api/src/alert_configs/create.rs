@@ -21,9 +21,9 @@ pub(crate) async fn create(
     client
         .execute_typed(
             "insert into alert_config (
-                 alert_config_id, tenant, name, created_at, active, on_late, on_error, on_recovered, is_default,
-                 type, url
-             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'webhook', $10)",
+                 alert_config_id, tenant, name, created_at, active, on_late, on_error, on_recovered, on_warning,
+                 is_default, type, url
+             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'webhook', $11)",
             &[
                 (&alert_config_id, Type::UUID),
                 (&tenant.0, Type::TEXT),
@@ -33,6 +33,7 @@ pub(crate) async fn create(
                 (&decided.on_late.unwrap_or(true), Type::BOOL),
                 (&decided.on_error.unwrap_or(true), Type::BOOL),
                 (&decided.on_recovered.unwrap_or(true), Type::BOOL),
+                (&decided.on_warning.unwrap_or(true), Type::BOOL),
                 (&decided.is_default.unwrap_or(false), Type::BOOL),
                 (&decided.url, Type::TEXT),
             ],

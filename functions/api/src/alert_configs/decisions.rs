@@ -6,7 +6,8 @@ use serde_json::Value;
 use crate::answers::ApiResult;
 use crate::requests::{Fields, Given, no_nul, wrong};
 
-const KNOWN_FIELDS: [&str; 7] = ["name", "active", "on_late", "on_error", "on_recovered", "default", "type"];
+const KNOWN_FIELDS: [&str; 8] =
+    ["name", "active", "on_late", "on_error", "on_recovered", "on_warning", "default", "type"];
 
 /// The longest URL, in bytes.
 const LONGEST_URL: usize = 2_048;
@@ -19,6 +20,7 @@ pub(super) struct Decisions {
     pub(super) on_late: Option<bool>,
     pub(super) on_error: Option<bool>,
     pub(super) on_recovered: Option<bool>,
+    pub(super) on_warning: Option<bool>,
     pub(super) is_default: Option<bool>,
     /// Of fields that nobody knows.
     pub(super) warnings: Vec<String>,
@@ -35,6 +37,7 @@ impl Decisions {
             on_late: switch("on_late")?,
             on_error: switch("on_error")?,
             on_recovered: switch("on_recovered")?,
+            on_warning: switch("on_warning")?,
             is_default: switch("default")?,
             name: fields.name()?,
             url: webhook_url(fields.required("type")?)?,

@@ -20,6 +20,7 @@ pub(crate) struct AlertConfigSummary {
     on_late: bool,
     on_error: bool,
     on_recovered: bool,
+    on_warning: bool,
     default: bool,
     r#type: String,
     broken: Option<Broken>,
@@ -46,8 +47,8 @@ pub(super) async fn summaries(
 ) -> ApiResult<Vec<AlertConfigSummary>> {
     let rows = client
         .query_typed(
-            "select c.alert_config_id, c.name, c.active, c.on_late, c.on_error, c.on_recovered, c.is_default,
-                    c.type, c.broken_at, c.broken_reason,
+            "select c.alert_config_id, c.name, c.active, c.on_late, c.on_error, c.on_recovered, c.on_warning,
+                    c.is_default, c.type, c.broken_at, c.broken_reason,
                     (select count(*) from monitor_alert_config x
                      where x.alert_config_id = c.alert_config_id) as monitors
              from alert_config c
@@ -68,6 +69,7 @@ pub(super) async fn summaries(
                 on_late: row.try_get("on_late")?,
                 on_error: row.try_get("on_error")?,
                 on_recovered: row.try_get("on_recovered")?,
+                on_warning: row.try_get("on_warning")?,
                 default: row.try_get("is_default")?,
                 r#type: row.try_get("type")?,
                 broken: Broken::of(row)?,

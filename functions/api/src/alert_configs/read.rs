@@ -22,6 +22,7 @@ pub(crate) struct ShownAlertConfig {
     on_late: bool,
     on_error: bool,
     on_recovered: bool,
+    on_warning: bool,
     default: bool,
     r#type: Value,
     /// What is sent to it is refused for good.
@@ -68,7 +69,7 @@ pub(super) async fn one_alert_config(
 ) -> ApiResult<ShownAlertConfig> {
     let rows = client
         .query_typed(
-            "select name, active, on_late, on_error, on_recovered, is_default, url, broken_at, broken_reason
+            "select name, active, on_late, on_error, on_recovered, on_warning, is_default, url, broken_at, broken_reason
              from alert_config where alert_config_id = $1 and tenant = $2",
             &[(&alert_config_id, Type::UUID), (&tenant.0, Type::TEXT)],
         )
@@ -95,6 +96,7 @@ pub(super) async fn one_alert_config(
         on_late: row.try_get("on_late")?,
         on_error: row.try_get("on_error")?,
         on_recovered: row.try_get("on_recovered")?,
+        on_warning: row.try_get("on_warning")?,
         default: row.try_get("is_default")?,
         r#type: json!({ "webhook": { "url": row.try_get::<_, String>("url")? } }),
         broken: Broken::of(row)?,

@@ -98,6 +98,18 @@ pub(crate) async fn change(
         };
         expect(&*transaction, monitor_id, &rules.schedule, old.armed, next_slot, now).await?;
     }
+    if besides.tags.is_some() {
+        // Other maintenance windows may cover it: the next tick looks anew at what is held back.
+        transaction
+            .execute_typed(
+                "update monitor set
+                     held_until = least(held_until, $3),
+                     due_at = case when paused_at is null then least(due_at, $3) else due_at end
+                 where monitor_id = $1 and tenant = $2 and held_until is not null",
+                &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT), (&now, Type::TIMESTAMPTZ)],
+            )
+            .await?;
+    }
     let mut monitor =
         one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
     transaction.commit().await?;

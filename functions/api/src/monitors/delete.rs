@@ -13,14 +13,29 @@ pub(crate) async fn delete(
     Caller(tenant): Caller,
     Ids([monitor_id]): Ids<1>,
 ) -> ApiResult<StatusCode> {
-    let deleted = app
-        .pool
-        .get()
-        .await?
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    let deleted = transaction
         .execute_typed(
             "delete from monitor where monitor_id = $1 and tenant = $2",
             &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
         )
         .await?;
-    if deleted == 0 { Err(ApiError::no_monitor(monitor_id)) } else { Ok(StatusCode::NO_CONTENT) }
+    if deleted == 0 {
+        return Err(ApiError::no_monitor(monitor_id));
+    }
+    // Relies on the index maintenance_window_of_tenant.
+    transaction
+        .execute_typed(
+            "with naming as materialized (
+                 select window_id from maintenance_window
+                 where tenant = $2 and $1 = any (monitor_ids) order by window_id for update
+             )
+             update maintenance_window w set monitor_ids = array_remove(w.monitor_ids, $1)
+             from naming where w.window_id = naming.window_id",
+            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    transaction.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }

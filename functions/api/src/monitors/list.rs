@@ -34,7 +34,10 @@ pub(crate) async fn list(
          order by newest.start_time desc nulls last, m.created_at desc, m.monitor_id
          limit $2"
     );
-    let rows = client.query_typed(&monitors, &[(&tenant.0, Type::TEXT), (&MOST, Type::INT8)]).await?;
+    let now = (app.clock)();
+    let rows = client
+        .query_typed(&monitors, &[(&tenant.0, Type::TEXT), (&MOST, Type::INT8), (&now, Type::TIMESTAMPTZ)])
+        .await?;
     let total = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
     let mut shown: Vec<ShownMonitor> =
         rows.iter().map(|row| ShownMonitor::of(row, &base_url)).collect::<ApiResult<_>>()?;
@@ -55,7 +58,6 @@ pub(crate) async fn list(
     );
     let ids: Vec<Uuid> = shown.iter().map(|monitor| monitor.monitor_id).collect();
     let rows = client.query_typed(&last_jobs, &[(&ids, Type::UUID_ARRAY)]).await?;
-    let now = (app.clock)();
     let mut jobs: HashMap<Uuid, Vec<Job>> = HashMap::new();
     for row in &rows {
         jobs.entry(row.try_get("monitor_id")?).or_default().extend(Job::of(row, now)?);

@@ -40,7 +40,12 @@ pub(crate) struct Ping {
     /// How much of the body was kept.
     body_bytes: i32,
     body_truncated: bool,
+    /// Of a snooze or a pause: when it ends. A pause without one ends when somebody resumes the monitor.
+    ends_at: Option<DateTime<Utc>>,
 }
+
+/// What stands in a history beside the signals of clients: what the monitor's owner did.
+const KINDS_OF_ITS_OWNER: [&str; 3] = ["snooze", "pause", "resume"];
 
 pub(crate) async fn list(
     State(app): State<App>,
@@ -123,7 +128,7 @@ pub(crate) async fn read(
 /// What [`Ping::of`] reads, of `signal s` and the job `j` that it ended, joined by [`ENDED_JOB`]. Bound to the
 /// tenant by who calls it; `$2` is how much of a body is shown.
 const PING_COLUMNS: &str = "s.signal_id, s.received_at, s.kind, s.rid, s.exit_status, s.job_id, \
-     s.source_address, s.user_agent, substring(s.body from 1 for $2) as body, octet_length(s.body) as body_bytes, \
+     s.source_address, s.user_agent, substring(s.body from 1 for $2) as body, octet_length(s.body) as body_bytes, s.ends_at, \
      j.start_time, j.end_time";
 
 const ENDED_JOB: &str = "left join job j on j.job_id = s.job_id and j.monitor_id = s.monitor_id \
@@ -149,6 +154,7 @@ impl Ping {
             body: body.map(|body| text(body, body_truncated)),
             body_bytes,
             body_truncated,
+            ends_at: row.try_get("ends_at")?,
         })
     }
 
@@ -182,9 +188,10 @@ impl Wanted {
             .all("kind")
             .flat_map(|value| value.split(','))
             .map(|name| {
-                let kind = SignalKind::from_name(name);
-                kind.map(SignalKind::name)
-                    .ok_or_else(|| wrong("kind", &"it is one of start, success, fail and log"))
+                let said = SignalKind::from_name(name).map(SignalKind::name);
+                said.or_else(|| KINDS_OF_ITS_OWNER.into_iter().find(|kind| *kind == name)).ok_or_else(|| {
+                    wrong("kind", &"it is one of start, success, fail, log, snooze, pause and resume")
+                })
             })
             .collect::<ApiResult<_>>()?;
         let rid = query

@@ -36,7 +36,12 @@ pub(super) async fn one_monitor(
 ) -> ApiResult<ShownMonitor> {
     let statement =
         format!("select {MONITOR_COLUMNS} from monitor m where m.monitor_id = $1 and m.tenant = $2");
-    let rows = client.query_typed(&statement, &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)]).await?;
+    let rows = client
+        .query_typed(
+            &statement,
+            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT), (&now, Type::TIMESTAMPTZ)],
+        )
+        .await?;
     let row = rows.first().ok_or_else(|| ApiError::no_monitor(monitor_id))?;
     let mut monitor = ShownMonitor::of(row, base_url)?;
     let jobs = newest_jobs(client, monitor_id, now).await?;

@@ -14,14 +14,18 @@ use uuid::Uuid;
 use super::crontab_line::crontab_line;
 use super::keywords::Keywords;
 use crate::PublicUrl;
-use crate::answers::ApiResult;
+use crate::answers::{ApiResult, shown_instant};
 
-/// The columns of `monitor m` that [`ShownMonitor::of`] reads. `is_heard`: somebody would be told.
+/// The columns of `monitor m` that [`ShownMonitor::of`] reads; `$3` is now. `is_heard`: somebody would be told.
+/// `quiet_ends_at`: of the snooze or the maintenance window that is in force.
 pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
      m.every_seconds, m.cron, m.timezone, m.expected_duration, m.grace_duration, m.start_grace_duration, \
      m.early_duration, m.failure_threshold, m.recovery_threshold, m.alert_on, m.status, m.armed, m.open_jobs, \
-     case when m.paused_at is null then m.next_slot end as next_slot, m.last_signal_at, m.slug, m.tags, m.resume_on_ping, m.fail_keywords, m.success_keywords, \
-     m.start_keywords, m.min_interval_duration, m.min_duration, m.paused_at, m.resumes_at, m.snooze_ends_at, \
+     case when m.paused_at is null then m.next_slot end as next_slot, m.last_signal_at, m.slug, m.tags, \
+     m.resume_on_ping, m.fail_keywords, m.success_keywords, \
+     m.start_keywords, m.min_interval_duration, m.min_duration, m.paused_at, m.resumes_at, \
+     case when m.snooze_ends_at > $3 then m.snooze_ends_at end as snooze_ends_at, \
+     quiet_until(m, $3) as quiet_ends_at, \
      case when m.paused_at is null then least(slot_deadline(m), m.held_until, case when m.open_jobs > 0 then ( \
          select min(j.due_at) from job j \
          where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) \
@@ -55,6 +59,8 @@ pub(crate) struct ShownMonitor {
     paused_at: Option<DateTime<Utc>>,
     resumes_at: Option<DateTime<Utc>>,
     snooze_ends_at: Option<DateTime<Utc>>,
+    /// By the snooze or a maintenance window nobody is told anything until then.
+    quiet_ends_at: Option<DateTime<Utc>>,
     resume_on_ping: bool,
     keywords: Option<Keywords>,
     ping_url: String,
@@ -78,10 +84,16 @@ impl ShownMonitor {
         let name: String = row.try_get("name")?;
         let expected_duration: Option<i32> = row.try_get("expected_duration")?;
         let paused_at: Option<DateTime<Utc>> = row.try_get("paused_at")?;
+        let resumes_at: Option<DateTime<Utc>> = row.try_get("resumes_at")?;
+        let snooze_ends_at: Option<DateTime<Utc>> = row.try_get("snooze_ends_at")?;
+        let quiet_ends_at: Option<DateTime<Utc>> = row.try_get("quiet_ends_at")?;
         let never_pinged = row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none();
+        let mut warnings =
+            warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?, never_pinged);
+        warnings.extend(why_it_is_quiet(paused_at, resumes_at, snooze_ends_at, quiet_ends_at));
         Ok(Self {
             monitor_id: row.try_get("monitor_id")?,
-            warnings: warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?, never_pinged),
+            warnings,
             name,
             slug: row.try_get("slug")?,
             tags: row.try_get("tags")?,
@@ -98,8 +110,9 @@ impl ShownMonitor {
             running: row.try_get::<_, i32>("open_jobs")? > 0,
             armed: row.try_get("armed")?,
             paused_at,
-            resumes_at: row.try_get("resumes_at")?,
-            snooze_ends_at: row.try_get("snooze_ends_at")?,
+            resumes_at,
+            snooze_ends_at,
+            quiet_ends_at,
             resume_on_ping: row.try_get("resume_on_ping")?,
             keywords: Keywords::of(row)?,
             crontab_line: crontab_line(&schedule, &ping_url),
@@ -156,6 +169,26 @@ fn warnings(
         warnings.push("never pinged: nothing is expected before the first ping");
     }
     warnings.into_iter().map(Into::into).collect()
+}
+
+/// Whoever waits for an alert should know why none comes.
+fn why_it_is_quiet(
+    paused_at: Option<DateTime<Utc>>,
+    resumes_at: Option<DateTime<Utc>>,
+    snooze_ends_at: Option<DateTime<Utc>>,
+    quiet_ends_at: Option<DateTime<Utc>>,
+) -> Option<String> {
+    if let Some(since) = paused_at.map(shown_instant) {
+        let end = resumes_at.map_or_else(|| "it is resumed".to_owned(), shown_instant);
+        return Some(format!("paused since {since}: nothing is judged until {end}"));
+    }
+    let end = shown_instant(quiet_ends_at?);
+    Some(match snooze_ends_at {
+        Some(snooze) if Some(snooze) == quiet_ends_at => {
+            format!("snoozed until {end}: nobody is told anything")
+        }
+        _ => format!("in a maintenance window until {end}: nobody is told anything"),
+    })
 }
 
 impl PublicUrl {

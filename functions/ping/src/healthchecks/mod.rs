@@ -4,6 +4,7 @@
 mod create;
 mod kept_body;
 mod reply;
+mod snooze;
 mod url;
 
 use axum::Router;
@@ -34,6 +35,9 @@ pub(crate) fn router() -> Router<App> {
 
 async fn ping(State(app): State<App>, request: Request) -> Response {
     let (parts, request_body) = request.into_parts();
+    if let Some(read) = url::snooze(&parts.uri) {
+        return snooze::snooze(app, &parts, request_body, read).await;
+    }
     let whole = body::read(request_body, BODY_LIMIT).await;
     match parts.method {
         Method::GET | Method::HEAD | Method::POST | Method::PUT => {}

@@ -29,6 +29,8 @@ pub(super) enum Reply {
     /// Again after so many seconds.
     RateLimited(i32),
     WrongMethod,
+    /// What a preview of a link must not do.
+    OnlyPost,
     Incomplete,
     TooLarge,
     Unavailable,
@@ -48,6 +50,7 @@ impl IntoResponse for Reply {
             // Clients look for these two words.
             Self::RateLimited(_) => (StatusCode::TOO_MANY_REQUESTS, "rate limited".into()),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, "ping with GET, HEAD, POST or PUT".into()),
+            Self::OnlyPost => (StatusCode::METHOD_NOT_ALLOWED, "snooze with POST".into()),
             Self::Incomplete => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive".into()),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is over 2500000 bytes".into()),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "not recorded, try again".into()),
@@ -71,6 +74,9 @@ impl IntoResponse for Reply {
             }
             Self::WrongMethod => {
                 headers.insert(ALLOW, METHODS);
+            }
+            Self::OnlyPost => {
+                headers.insert(ALLOW, HeaderValue::from_static("POST"));
             }
             Self::RateLimited(seconds) => {
                 headers.insert(RETRY_AFTER, seconds.max(1).into());

@@ -11,6 +11,9 @@ use super::reply::Reply;
 /// The longest slug, in characters.
 const LONGEST_SLUG: usize = 100;
 
+/// A day, in minutes.
+const LONGEST_SNOOZE: i32 = 1_440;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Said {
     pub(super) monitor: Named,
@@ -40,22 +43,15 @@ impl Named {
 }
 
 pub(super) fn read(uri: &Uri, now: chrono::DateTime<chrono::Utc>) -> Result<Said, Reply> {
-    let rest = uri.path().strip_prefix("/ping/").ok_or(Reply::NotFound)?;
     let query = uri.query().unwrap_or_default();
-    let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
-    if let Some(ping_id) = canonical_uuid(first).filter(|_| !first.contains(char::is_uppercase)) {
-        let (kind, exit_status) = signal(rest)?;
-        return Ok(Said { monitor: Named::ByPingId(ping_id), kind, exit_status, rid: rid(query)? });
-    }
-    let (slug, suffix) = match rest.split_once('/') {
-        Some((_, "")) => return Err(Reply::NotFound),
-        Some((slug, suffix)) => (slug, suffix),
-        None => (rest, ""),
-    };
-    if !is_word(first) || !is_word(slug) {
-        return Err(Reply::NotFound);
-    }
+    let (by, suffix) = parts(uri).ok_or(Reply::NotFound)?;
     let (kind, exit_status) = signal(suffix)?;
+    let (key, slug) = match by {
+        By::PingId(ping_id) => {
+            return Ok(Said { monitor: Named::ByPingId(ping_id), kind, exit_status, rid: rid(query)? });
+        }
+        By::Slug(key, slug) => (key, slug),
+    };
     if slug.contains(|c: char| c.is_ascii_uppercase()) {
         return Err(Reply::BadUrl);
     }
@@ -64,8 +60,62 @@ pub(super) fn read(uri: &Uri, now: chrono::DateTime<chrono::Utc>) -> Result<Said
     if slug.len() > LONGEST_SLUG {
         return Err(if create.is_some() { Reply::BadUrl } else { Reply::NotFound });
     }
-    let monitor = Named::BySlug { key_hash: domain::key::hash(first), slug: slug.to_owned(), create };
+    let monitor = Named::BySlug { key_hash: domain::key::hash(key), slug: slug.to_owned(), create };
     Ok(Said { monitor, kind, exit_status, rid })
+}
+
+/// A snooze by who may ping: `<as for a ping>/snooze/<minutes>`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Snooze {
+    pub(super) address: Address,
+    /// 0 ends one.
+    pub(super) minutes: i32,
+}
+
+/// `None`: it is a ping, or nothing.
+pub(super) fn snooze(uri: &Uri) -> Option<Result<Snooze, Reply>> {
+    let (by, suffix) = parts(uri)?;
+    let minutes = suffix.strip_prefix("snooze/")?;
+    Some(read_snooze(&by, minutes))
+}
+
+fn read_snooze(by: &By<'_>, minutes: &str) -> Result<Snooze, Reply> {
+    let all_digits = !minutes.is_empty() && minutes.bytes().all(|b| b.is_ascii_digit());
+    let minutes = match minutes.parse() {
+        Ok(minutes @ 0..=LONGEST_SNOOZE) if all_digits => minutes,
+        _ => return Err(Reply::BadField(format!("a snooze takes 0 to {LONGEST_SNOOZE} minutes"))),
+    };
+    let address = match by {
+        By::PingId(ping_id) => Address::PingId(*ping_id),
+        By::Slug(_, slug) if slug.contains(|c: char| c.is_ascii_uppercase()) => return Err(Reply::BadUrl),
+        By::Slug(_, slug) if slug.len() > LONGEST_SLUG => return Err(Reply::NotFound),
+        By::Slug(key, slug) => {
+            Address::Slug { key_hash: domain::key::hash(key), slug: (*slug).to_owned(), create: None }
+        }
+    };
+    Ok(Snooze { address, minutes })
+}
+
+/// Which monitor a path means, as it stands there.
+enum By<'a> {
+    PingId(Uuid),
+    /// By a ping key and a slug.
+    Slug(&'a str, &'a str),
+}
+
+/// The monitor, and the suffix.
+fn parts(uri: &Uri) -> Option<(By<'_>, &str)> {
+    let rest = uri.path().strip_prefix("/ping/")?;
+    let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
+    if let Some(ping_id) = canonical_uuid(first).filter(|_| !first.contains(char::is_uppercase)) {
+        return Some((By::PingId(ping_id), rest));
+    }
+    let (slug, suffix) = match rest.split_once('/') {
+        Some((_, "")) => return None,
+        Some((slug, suffix)) => (slug, suffix),
+        None => (rest, ""),
+    };
+    (is_word(first) && is_word(slug)).then_some((By::Slug(first, slug), suffix))
 }
 
 /// What the end of the path says.
@@ -176,6 +226,39 @@ mod tests {
         assert!(slug(&"a".repeat(100)).is_ok());
         assert_eq!(slug(&"a".repeat(101)), Err(Reply::NotFound));
         assert_eq!(slug(&format!("{}?create=1", "a".repeat(101))), Err(Reply::BadUrl));
+    }
+
+    #[test]
+    fn a_snooze_names_a_monitor_and_0_to_1440_minutes() {
+        let read_it = |path: String| snooze(&path.parse::<Uri>().unwrap());
+        let by_id = |rest: &str| read_it(format!("/ping/{ID}{rest}"));
+        let by_slug = |rest: &str| read_it(format!("/ping/{KEY}/{rest}"));
+        let ping_id = Address::PingId(ID.parse().unwrap());
+        for (text, minutes) in [("60", 60), ("1", 1), ("0", 0), ("1440", 1_440), ("007", 7)] {
+            let address = ping_id.clone();
+            assert_eq!(by_id(&format!("/snooze/{text}?rid=x")), Some(Ok(Snooze { address, minutes })));
+        }
+        let key_hash = domain::key::hash(KEY);
+        let address = Address::Slug { key_hash, slug: "backup".to_owned(), create: None };
+        assert_eq!(by_slug("backup/snooze/5?create=1"), Some(Ok(Snooze { address, minutes: 5 })));
+        for bad in
+            ["", "-1", "+5", "1441", "99999999999999999999", "1.5", "x", "5/", "5/5", " 5", "%35", "\u{665}"]
+        {
+            for refused in [by_id(&format!("/snooze/{bad}")), by_slug(&format!("backup/snooze/{bad}"))] {
+                let why = "a snooze takes 0 to 1440 minutes".to_owned();
+                assert_eq!(refused, Some(Err(Reply::BadField(why))), "{bad}");
+            }
+        }
+        assert_eq!(by_slug("Backup/snooze/5"), Some(Err(Reply::BadUrl)));
+        assert_eq!(by_slug(&format!("{}/snooze/5", "a".repeat(101))), Some(Err(Reply::NotFound)));
+        // Pings, or nothing.
+        for rest in ["", "/", "/snooze", "/start", "/Snooze/5", "//snooze/5", "/x/snooze/5"] {
+            assert_eq!(by_id(rest), None, "{rest}");
+        }
+        for rest in ["snooze", "snooze/5", "backup/", "backup/snooze", "b.c/snooze/5"] {
+            assert_eq!(by_slug(rest), None, "{rest}");
+        }
+        assert_eq!(slug("snooze/5"), Ok(("snooze".to_owned(), SignalKind::Fail, Some(5), false)));
     }
 
     #[test]

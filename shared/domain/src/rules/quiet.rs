@@ -53,7 +53,7 @@ impl Monitor {
     /// The times of its maintenance windows, each from an instant up to another. What is held is looked at anew.
     pub fn set_windows(&mut self, windows: Vec<(DateTime<Utc>, DateTime<Utc>)>, now: DateTime<Utc>) {
         self.quiet.windows = windows;
-        self.quiet.held_until = self.quiet.held_until.map(|_| now);
+        self.quiet.held_until = self.quiet.held_until.map(|held| held.min(now));
     }
 
     /// Nothing is judged from now on; open runs are abandoned.
