@@ -2,6 +2,8 @@
 //! due first, and writes down alerts and deliveries. Before that it applies what waits in the spool, and
 //! beside it deletes old history.
 
+pub mod get;
+pub mod heartbeat;
 pub mod old_history;
 pub mod replay;
 
@@ -24,6 +26,16 @@ pub struct Tick {
     pub refilled: i32,
     /// Too much time passed since the spool was looked into; what is still due was not judged.
     pub too_late: bool,
+    /// There was more than one tick judges.
+    pub more: bool,
+}
+
+impl Tick {
+    /// Whether all that was due has been judged, but for what somebody held.
+    #[must_use]
+    pub fn judged_all(self) -> bool {
+        !self.too_late && !self.more
+    }
 }
 
 /// Judges what is due, until `end` comes. Two ticks at once share the work.
@@ -37,7 +49,7 @@ pub async fn tick<F: Future<Output = ()>>(
     end: Option<Instant>,
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
-    let mut total = Tick::default();
+    let mut total = Tick { more: true, ..Tick::default() };
     for _ in 0..MOST_BATCHES {
         let Some(batch) = judge_due(pool, until).await? else {
             total.too_late = true;
@@ -48,6 +60,7 @@ pub async fn tick<F: Future<Output = ()>>(
         if !batch.new_deliveries.is_empty() {
             hand_over(batch.new_deliveries).await;
         }
+        total.more = batch.more;
         if !batch.more || end.is_some_and(|end| Instant::now() > end) {
             break;
         }

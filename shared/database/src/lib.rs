@@ -5,11 +5,13 @@ pub mod connections;
 pub mod due;
 pub mod jobs;
 pub mod migrations;
+pub mod outages;
 pub mod schedules;
 pub mod settings;
 pub mod signals;
 pub mod spool;
 mod tls;
+pub mod wakes;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};
 pub use deadpool_postgres::PoolError;

@@ -33,7 +33,8 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0004__ping_path_tables",
     "V0005__ping_path_rules",
     "V0006__lateness_tables",
-    "V0007__lateness_rules"
+    "V0007__lateness_rules",
+    "V0008__wakes_and_outages"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.

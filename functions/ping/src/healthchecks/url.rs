@@ -1,6 +1,7 @@
 //! What a URL says: which monitor, which signal, which run.
 
 use axum::http::Uri;
+use database::outages::CANARY;
 use database::signals::Address;
 use domain::SignalKind;
 use uuid::Uuid;
@@ -45,6 +46,10 @@ pub(super) fn read(uri: &Uri, now: chrono::DateTime<chrono::Utc>) -> Result<Said
     let (first, rest) = rest.split_once('/').unwrap_or((rest, ""));
     if let Some(ping_id) = canonical_uuid(first).filter(|_| !first.contains(char::is_uppercase)) {
         let (kind, exit_status) = signal(rest)?;
+        // Everybody knows this one: it takes what can be limited, and nothing else.
+        if ping_id == CANARY && kind != SignalKind::Log {
+            return Err(Reply::NotFound);
+        }
         return Ok(Said { monitor: Named::ByPingId(ping_id), kind, exit_status, rid: rid(query)? });
     }
     let (slug, suffix) = match rest.split_once('/') {
