@@ -197,7 +197,7 @@ begin
                    (select string_agg(name, ', ') from (
                        select m.name from unknown_verdict u join monitor m using (monitor_id)
                        where u.span_id = s.span_id and u.tenant = v_tenant
-                       group by m.monitor_id order by min(u.deadline_at), m.name limit 5) some)
+                       group by m.monitor_id order by min(u.deadline_at), m.name limit 5) first)
             on conflict do nothing
             returning alert_id into v_alert_id;
             continue when v_alert_id is null;

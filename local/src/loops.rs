@@ -322,11 +322,11 @@ mod tests {
             searched: None,
         };
         let beats = Beats::begin(Arc::new(move || at(0)));
-        let folder = PingsFolder { folder: spool.clone(), beats };
-        folder.put(&signal).await.unwrap();
+        let of_pings = PingsFolder { folder: spool.clone(), beats };
+        of_pings.put(&signal).await.unwrap();
         // Until it is written down how long there was no process, everybody's pings go there.
-        assert!(folder.holds(&Address::PingId(Uuid::max())));
-        drop(folder);
+        assert!(of_pings.holds(&Address::PingId(Uuid::max())));
+        drop(of_pings);
         assert_eq!(until(900, Some(-100)), 0);
         assert_eq!(until(901, Some(-100)), 901);
         // The database was away for longer, or has not answered yet.
