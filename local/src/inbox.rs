@@ -119,7 +119,8 @@ async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Respo
 #[derive(Deserialize)]
 struct Message {
     r#type: String,
-    monitor: Monitor,
+    /// A notice is about none.
+    monitor: Option<Monitor>,
     reason: String,
 }
 
@@ -142,12 +143,13 @@ async fn receive(request: Request) -> StatusCode {
 fn line(message: &Message, colours: bool) -> String {
     let (begin, end) = match (colours, message.r#type.as_str()) {
         (false, _) => ("", ""),
-        (true, "late" | "warning") => ("\x1b[1;33m", "\x1b[0m"),
+        (true, "late" | "warning" | "notice") => ("\x1b[1;33m", "\x1b[0m"),
         (true, "recovered") => ("\x1b[1;32m", "\x1b[0m"),
         (true, _) => ("\x1b[1;31m", "\x1b[0m"),
     };
     let kind = plain(&message.r#type);
-    format!("{begin}{kind}{end}  {}  {}", plain(&message.monitor.name), plain(&message.reason))
+    let name = message.monitor.as_ref().map_or("CronMon", |monitor| &monitor.name);
+    format!("{begin}{kind}{end}  {}  {}", plain(name), plain(&message.reason))
 }
 
 /// A name must not move the cursor or colour the terminal.
@@ -164,10 +166,12 @@ mod tests {
     fn an_alert_is_one_line_that_can_do_nothing_to_the_terminal() {
         let message = Message {
             r#type: "late".into(),
-            monitor: Monitor { name: "de\u{1b}[2Jmo\n".into() },
+            monitor: Some(Monitor { name: "de\u{1b}[2Jmo\n".into() }),
             reason: "expected 14:02:05".into(),
         };
         assert_eq!(line(&message, false), "late  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
         assert_eq!(line(&message, true), "\x1b[1;33mlate\x1b[0m  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
+        let notice = Message { r#type: "notice".into(), monitor: None, reason: "no ping".into() };
+        assert_eq!(line(&notice, false), "notice  CronMon  no ping");
     }
 }

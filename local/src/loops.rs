@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use database::Pool;
 use database::due::Until;
+use database::outages::{Ending, end_tick};
 use database::spool::watch;
+use database::{DatabaseError, Pool};
 use http_common::Clock;
+use late_check::heartbeat::Heartbeat;
 use late_check::old_history;
 use late_check::replay::replay_batch;
 use notify::webhook::Webhooks;
 use ping::InFlight;
-use tokio::sync::watch::Receiver;
 use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+use crate::beats::Beats;
 use crate::deliveries;
 use crate::ping_spool::SpoolFolder;
 
@@ -67,19 +70,27 @@ impl PingsOnTheirWay {
     }
 }
 
+/// Whether this process was there, and who is told that all is well.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    pub(crate) beats: Beats,
+    pub(crate) heartbeat: Option<Heartbeat>,
+}
+
 /// `work` is notified of new deliveries.
 pub(crate) async fn run(
     pool: Pool,
     webhooks: Webhooks,
     clock: Clock,
     pings: PingsOnTheirWay,
+    watch: Watch,
     work: Arc<Notify>,
     stopped: Receiver<bool>,
 ) {
     let spool = pings.waiting.as_ref().map(|waiting| waiting.spool.clone());
     tokio::join!(
-        ticks(pool.clone(), clock.clone(), pings, work.clone(), stopped.clone()),
-        replays(pool.clone(), clock.clone(), spool, work.clone(), stopped.clone()),
+        ticks(pool.clone(), pings, watch.clone(), work.clone(), stopped.clone()),
+        replays(pool.clone(), watch.beats, spool, work.clone(), stopped.clone()),
         history(pool.clone(), clock.clone(), stopped.clone()),
         deliveries::run(pool, webhooks, clock, work, stopped),
     );
@@ -87,8 +98,8 @@ pub(crate) async fn run(
 
 async fn ticks(
     pool: Pool,
-    clock: Clock,
     pings: PingsOnTheirWay,
+    watch: Watch,
     work: Arc<Notify>,
     mut stopped: Receiver<bool>,
 ) {
@@ -102,19 +113,21 @@ async fn ticks(
             _ = seconds.tick() => {}
         }
         // A ping that waits for the database came in time, whenever it gets there.
-        let now = clock();
-        let until = Until { now: Some(pings.all_applied_until(now, answering_since)), ..Until::default() };
-        let hand_over = |_| {
-            work.notify_one();
-            std::future::ready(())
-        };
-        match late_check::tick(&pool, until, Some(Instant::now() + TICK_TIME), hand_over).await {
+        let now = watch.beats.beat();
+        let until = pings.all_applied_until(now, answering_since);
+        match tick(&pool, &watch.beats, &work, now, until).await {
             Ok(ticked) => {
                 if ticked.more {
                     seconds.reset_immediately();
                 }
                 answering_since = answering_since.or(Some(now));
                 trouble.over("lateness is judged again");
+                if let Some(heartbeat) = watch.heartbeat.clone().filter(|_| ticked.is_complete)
+                    && heartbeat.is_due(Instant::now())
+                {
+                    let pool = pool.clone();
+                    tokio::spawn(async move { heartbeat.call(&pool, Some(now)).await });
+                }
             }
             Err(e) => {
                 answering_since = None;
@@ -124,10 +137,41 @@ async fn ticks(
     }
 }
 
+struct Ticked {
+    /// All that is due has been judged.
+    is_complete: bool,
+    /// The time of a tick was not enough.
+    more: bool,
+}
+
+/// Judges what fell due before `until`; before that it writes down what is known of this process.
+async fn tick(
+    pool: &Pool,
+    beats: &Beats,
+    work: &Notify,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<Ticked, DatabaseError> {
+    beats.write(pool).await?;
+    let hand_over = |_| {
+        work.notify_one();
+        std::future::ready(())
+    };
+    let end = Some(Instant::now() + TICK_TIME);
+    let ticked =
+        late_check::tick(pool, Until { now: Some(until), ..Until::default() }, end, hand_over).await?;
+    let judged = ticked.judged_all();
+    let ended = end_tick(pool, Ending { now: Some(now), until, judged, seen_at: Some(now) }).await?;
+    if !ended.new_deliveries.is_empty() {
+        work.notify_one();
+    }
+    Ok(Ticked { is_complete: judged && !ended.waits, more: ticked.more })
+}
+
 /// Applies what waits in the spool, for as long as the database takes it.
 async fn replays(
     pool: Pool,
-    clock: Clock,
+    beats: Beats,
     spool: Option<SpoolFolder>,
     work: Arc<Notify>,
     mut stopped: Receiver<bool>,
@@ -143,10 +187,11 @@ async fn replays(
         }
         let waiting = spool.count();
         let is_told = told.is_some_and(|(count, at)| count == waiting && at.elapsed() < TELL_PAUSE);
-        if !is_told && watch(&pool, clock(), waiting, false).await.is_ok() {
+        if !is_told && watch(&pool, beats.beat(), waiting, false).await.is_ok() {
             told = Some((waiting, Instant::now()));
         }
-        while spool.count() > 0 && !*stopped.borrow() {
+        // A pause has to be written down before what came after it is applied.
+        while spool.count() > 0 && !*stopped.borrow() && !beats.are_unwritten() {
             let batch = match spool.next(REPLAYED).await {
                 // What waits is only just being written.
                 Ok(batch) if batch.is_empty() => break,
@@ -156,7 +201,7 @@ async fn replays(
                     break;
                 }
             };
-            let replayed = replay_batch(&pool, batch, Some(clock()), REPLAYED_AT_ONCE).await;
+            let replayed = replay_batch(&pool, batch, Some(beats.beat()), REPLAYED_AT_ONCE).await;
             let count = replayed.done.len();
             if !replayed.new_deliveries.is_empty() {
                 work.notify_one();
@@ -215,6 +260,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::ping_spool::PingsFolder;
 
     #[tokio::test]
     async fn lateness_waits_for_the_oldest_ping_as_long_as_the_hold_since_the_database_answers() {
@@ -240,7 +286,12 @@ mod tests {
             body: None,
             searched: None,
         };
-        spool.put(&signal).await.unwrap();
+        let beats = Beats::begin(Arc::new(move || at(0)));
+        let of_pings = PingsFolder { folder: spool.clone(), beats };
+        of_pings.put(&signal).await.unwrap();
+        // Until it is written down how long there was no process, everybody's pings go there.
+        assert!(of_pings.holds(&Address::PingId(Uuid::max())));
+        drop(of_pings);
         assert_eq!(until(900, Some(-100)), 0);
         assert_eq!(until(901, Some(-100)), 901);
         // The database was away for longer, or has not answered yet.

@@ -1,6 +1,7 @@
 //! All functions in one process, for one machine: the same routers on a plain listener, a tick every
 //! second, deliveries from the deliveries table. No AWS, no Docker.
 
+mod beats;
 mod deliveries;
 mod inbox;
 mod loops;

@@ -8,6 +8,7 @@ use database::spool::{Spool as PingSpool, Waiting, group, to_text};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use crate::beats::Beats;
 use crate::spool::Spool;
 
 /// A folder may have this many bytes: some millions of pings. Then pings are refused, for a disk that is full
@@ -52,18 +53,26 @@ impl SpoolFolder {
     }
 }
 
-impl PingSpool for SpoolFolder {
+/// The folder as pings see it: they go into it, too, while a pause of this process is not written down. A ping judges
+/// what fell due before it, and must not judge what could not come in.
+pub(crate) struct PingsFolder {
+    pub(crate) folder: SpoolFolder,
+    pub(crate) beats: Beats,
+}
+
+impl PingSpool for PingsFolder {
     fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>> {
         async move {
             let text = to_text(signal)?;
-            self.0.append(&group(&signal.address), signal.received_at, text.as_bytes()).await
+            self.folder.0.append(&group(&signal.address), signal.received_at, text.as_bytes()).await
         }
         .boxed()
     }
 
     fn holds(&self, address: &Address) -> bool {
         // Nothing waits most of the time, and making a group takes longer than asking that.
-        self.0.count() > 0 && self.0.holds(&group(address))
+        let Self { folder: SpoolFolder(folder), beats } = self;
+        beats.are_unwritten() || folder.count() > 0 && folder.holds(&group(address))
     }
 
     fn is_shared(&self) -> bool {

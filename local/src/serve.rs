@@ -18,9 +18,13 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 
-use crate::ping_spool::SpoolFolder;
+use crate::beats::Beats;
+use crate::ping_spool::{PingsFolder, SpoolFolder};
 use crate::settings::Settings;
 use crate::{inbox, loops, welcome};
+
+/// How long the begin of this process may take to be written down before it listens.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
 /// How long requests and sends may go on once the process was told to stop.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);
@@ -42,6 +46,10 @@ pub(crate) async fn serve(
     let spool = settings.spool_folder.as_deref().map(SpoolFolder::open).transpose()?;
     if spool.is_none() {
         tracing::warn!("without SPOOL_DIR pings are refused while the database is away");
+    }
+    let beats = Beats::begin(clock.clone());
+    if is_migrated && tokio::time::timeout(TIME_TO_BEGIN, beats.write(&loops_pool)).await.is_err() {
+        tracing::error!("the database is slow");
     }
     let verifier = Arc::new(Verifier::new(settings.auth)?);
     // Webhooks must be allowed to reach this machine, else nothing could arrive in the inbox.
@@ -66,7 +74,9 @@ pub(crate) async fn serve(
             pool,
             clock: clock.clone(),
             in_flight: in_flight.clone(),
-            spool: spool.clone().map(|spool| Arc::new(spool) as Arc<dyn Spool>),
+            spool: spool
+                .clone()
+                .map(|folder| Arc::new(PingsFolder { folder, beats: beats.clone() }) as Arc<dyn Spool>),
             breaker: Breaker::default(),
             most_per_minute: Some(settings.most_pings_per_minute),
             freezes: None,
@@ -77,7 +87,11 @@ pub(crate) async fn serve(
     let (stop, stopped) = watch::channel(false);
     let waiting = spool.map(|spool| loops::WaitingPings { spool, hold: settings.spool_hold });
     let pings = loops::PingsOnTheirWay { in_flight, waiting };
+    let heartbeat = settings.heartbeat;
     let mut stopping = stopped.clone();
+    // From now on, whatever the loops wait for.
+    let of_loops = beats.clone();
+    let beating = tokio::spawn(async move { beats.go_on().await });
     let mut loops = tokio::spawn({
         let stopped = stopped.clone();
         async move {
@@ -93,7 +107,8 @@ pub(crate) async fn serve(
                 _ = stopping.wait_for(|stop| *stop) => return,
                 () = prepared => {}
             }
-            loops::run(loops_pool, webhooks, clock, pings, work, stopped).await;
+            let watch = loops::Watch { beats: of_loops, heartbeat };
+            loops::run(loops_pool, webhooks, clock, pings, watch, work, stopped).await;
         }
     });
     welcome::print(address, settings.token_command.as_deref());
@@ -108,6 +123,7 @@ pub(crate) async fn serve(
         // They end only when told to: without them pings would go on and nothing be judged.
         _ = &mut loops => return Err("the loops that judge and deliver ended by a fault".to_owned()),
     }
+    beating.abort();
     stop.send_replace(true);
     // Whatever does not end in time is cut off: nothing is lost by that, pings are repeated by their
     // senders and claims by the next process.

@@ -7,6 +7,7 @@ use api::PublicUrl;
 use database::Target;
 use database::settings::given;
 use http_common::source::TrustedProxies;
+use late_check::heartbeat::Heartbeat;
 use notify::allowed_networks::AllowedNetworks;
 
 pub(crate) struct Settings {
@@ -20,6 +21,8 @@ pub(crate) struct Settings {
     /// Where pings wait while the database is away; without one they are refused then.
     pub(crate) spool_folder: Option<PathBuf>,
     pub(crate) spool_hold: Duration,
+    /// What is called while all is well.
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// What prints a token, for the commands that are shown at start; only `make run` knows one.
     pub(crate) token_command: Option<String>,
 }
@@ -52,6 +55,7 @@ impl Settings {
             most_pings_per_minute: ping::limit_per_minute(given(&get, "PING_LIMIT_PER_MINUTE").as_deref())?,
             spool_folder: given(&get, "SPOOL_DIR").map(PathBuf::from),
             spool_hold: late_check::replay::hold(given(&get, "SPOOL_HOLD_SECONDS").as_deref())?,
+            heartbeat: Heartbeat::of(given(&get, "HEARTBEAT_URL").as_deref())?,
             token_command: given(&get, "CRONMON_TOKEN_COMMAND"),
         })
     }

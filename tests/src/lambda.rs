@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use crate::cronmon::http_client;
 use crate::databases::{new_database, pool};
+use crate::proxy::{Proxy, port_of};
 use crate::tokens::Issuer;
 
 pub const REGION: &str = "eu-central-1";
@@ -307,6 +308,10 @@ pub struct Stack {
     pub queue: Queue,
     /// Where ping puts what the database does not take.
     pub spool: Queue,
+    /// By which late-check wakes itself.
+    pub wakes: Queue,
+    /// The way of the canary pings to the gateway.
+    pub canary_way: Proxy,
     pub functions: Arc<Functions>,
 }
 
@@ -342,14 +347,25 @@ impl Stack {
 
     /// The same on a database with the schema, and with so many environments of ping.
     pub async fn on(database_url: String, settings: &Settings, pings: usize) -> Self {
+        Self::build(database_url, settings, pings, false).await
+    }
+
+    /// One whose late-check sends canary pings through the gateway, as it does on AWS; the others' count what comes
+    /// from tests alone.
+    pub async fn with_canary(database_url: String, settings: &Settings) -> Self {
+        Self::build(database_url, settings, 1, true).await
+    }
+
+    async fn build(database_url: String, settings: &Settings, pings: usize, canary: bool) -> Self {
         let issuer = Issuer::new();
-        let (queue, spool) = (Queue::new().await, Queue::fifo().await);
+        let (queue, spool, wakes) = (Queue::new().await, Queue::fifo().await, Queue::new().await);
         let gateway = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", gateway.local_addr().unwrap());
         let mut all: Settings = [
             ("DATABASE_URL", database_url.as_str()),
             ("DELIVERY_QUEUE_URL", &queue.url),
             ("SPOOL_QUEUE_URL", &spool.url),
+            ("WAKE_QUEUE_URL", &wakes.url),
             ("AWS_ENDPOINT_URL", queue.endpoint()),
             ("PUBLIC_URL", &url),
             ("KEYCLOAK_CERTS_URL", &issuer.certs_url()),
@@ -362,16 +378,32 @@ impl Stack {
         for _ in 1..pings {
             more_pings.push(Function::start("ping", &all).await);
         }
+        let mut of_late_check = all.clone();
+        let canary_way = Proxy::before(port_of(&url)).await;
+        of_late_check.remove("PUBLIC_URL");
+        if canary {
+            of_late_check.insert("PUBLIC_URL".to_owned(), canary_way.in_front_of(&url));
+        }
         let functions = Arc::new(Functions {
             api: Function::start("api", &all).await,
             ping: Function::start("ping", &all).await,
             more_pings,
-            late_check: Function::start("late-check", &all).await,
+            late_check: Function::start("late-check", &of_late_check).await,
             notify: Function::start("notify", &all).await,
         });
         let app = Router::new().fallback(through_the_gateway).with_state(functions.clone());
         tokio::spawn(async move { axum::serve(gateway, app).await });
-        Self { pool: pool(&database_url, 2), url, database_url, issuer, queue, spool, functions }
+        Self {
+            pool: pool(&database_url, 2),
+            url,
+            database_url,
+            issuer,
+            queue,
+            spool,
+            wakes,
+            canary_way,
+            functions,
+        }
     }
 
     /// What EventBridge does every minute.
@@ -395,6 +427,20 @@ impl Stack {
                 self.queue.delete(message).await;
             }
         }
+    }
+
+    /// What the trigger of the wake queue does, once; answers with how many wakes came.
+    pub async fn wake(&self) -> usize {
+        let messages = self.wakes.take().await;
+        if messages.is_empty() {
+            return 0;
+        }
+        let answer = self.functions.late_check.invoke(&queue_event(&messages)).await;
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+        for message in &messages {
+            self.wakes.delete(message).await;
+        }
+        messages.len()
     }
 
     /// Plays EventBridge and the trigger in the background for as long as the handle is not aborted. Time runs

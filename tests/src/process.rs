@@ -56,6 +56,13 @@ impl Process {
         self.url.rsplit(':').next().unwrap().parse().unwrap()
     }
 
+    /// Sends it a signal such as `STOP`.
+    pub async fn signal(&self, signal: &str) {
+        let id = self.child.id().unwrap().to_string();
+        let sent = Command::new("kill").args([&format!("-{signal}"), &id]).status().await.unwrap();
+        assert!(sent.success(), "{signal} was not sent");
+    }
+
     /// Kills it with SIGKILL.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

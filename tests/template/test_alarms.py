@@ -80,9 +80,14 @@ class Alarms(unittest.TestCase):
         self.begins_above(delivery, 300, 3)
         self.assertEqual(delivery["TreatMissingData"], "ignore")
 
+    def test_a_canary_that_does_not_come_through_raises_one(self) -> None:
+        alarm = self.only(watching("CronMon", "CanaryFailing", Stack={"Ref": "AWS::StackName"}))
+        self.begins_above(alarm, 0, 3)
+        self.assertEqual(alarm["TreatMissingData"], "ignore")
+
     def test_late_check_writes_the_metrics_that_they_watch(self) -> None:
         code = "".join(file.read_text(encoding="utf-8") for file in sorted((ROOT / "functions" / "late-check" / "src").rglob("*.rs")))
-        for text in ('"Namespace": "CronMon"', '"Dimensions": [["Stack"]]', '"JudgingBehind"', '"DeliveryBehind"'):
+        for text in ('"Namespace": "CronMon"', '"Dimensions": [["Stack"]]', '"JudgingBehind"', '"DeliveryBehind"', '"CanaryFailing"'):
             self.assertIn(text, code)
         self.assertEqual(properties("LateCheck")["Environment"]["Variables"]["METRICS_STACK"], {"Ref": "AWS::StackName"})
 

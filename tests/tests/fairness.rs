@@ -123,7 +123,8 @@ async fn run_out_of_slots(cronmon: &CronMon, tenant: &str, expressions: &[(&str,
     client.execute(statement, &[&tenant, &crons, &zones, &at]).await.unwrap();
 }
 
-const OUT_OF_SLOTS: &str = "select count(*) from monitor where slots_after is not null and $1::timestamptz is not null";
+const OUT_OF_SLOTS: &str =
+    "select count(*) from monitor where slots_after is not null and $1::timestamptz is not null";
 const DUE: &str = "select count(*) from monitor where due_at < $1";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,7 +191,8 @@ const ZONES: &[&str] = &[
 async fn no_schedule_that_can_be_saved_fails_a_tick() {
     let cronmon = CronMon::start().await;
     listens(&cronmon, "small").await;
-    let all: Vec<(&str, &str)> = ODD.iter().flat_map(|cron| ZONES.iter().map(move |zone| (*cron, *zone))).collect();
+    let all: Vec<(&str, &str)> =
+        ODD.iter().flat_map(|cron| ZONES.iter().map(move |zone| (*cron, *zone))).collect();
     for (cron, zone) in &all {
         let body = json!({ "name": format!("{cron} {zone}"), "armed": true, "schedule": { "cron": cron, "timezone": zone } });
         let answer = cronmon.call_as("big", reqwest::Method::POST, "/monitors", Some(&body)).await;
@@ -207,7 +209,11 @@ async fn no_schedule_that_can_be_saved_fails_a_tick() {
     let expected: Value = cronmon.call_as("big", reqwest::Method::GET, "/monitors", None).await.body;
     assert_eq!(expected["data"].as_array().unwrap().len(), all.len());
     assert_eq!(
-        count(&cronmon, "select count(*) from monitor where tenant = 'big' and next_slot is null and $1 > created_at").await,
+        count(
+            &cronmon,
+            "select count(*) from monitor where tenant = 'big' and next_slot is null and $1 > created_at"
+        )
+        .await,
         0
     );
     assert_eq!(alerts_and_place(&cronmon, "small").await.0, 1);
@@ -222,7 +228,8 @@ fn no_schedule_that_can_be_saved_takes_long_to_read() {
         for zone in ZONES {
             let schedule = Cron::parse(cron, Some(zone), now).unwrap();
             let began = Instant::now();
-            let found: usize = (0..10).map(|years| schedule.slots_after(now + Span::days(366 * years)).len()).sum();
+            let found: usize =
+                (0..10).map(|years| schedule.slots_after(now + Span::days(366 * years)).len()).sum();
             let each = began.elapsed() / 10;
             assert!(found > 0);
             assert!(each < std::time::Duration::from_millis(100), "{cron} {zone}: {each:?}");

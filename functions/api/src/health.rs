@@ -1,8 +1,10 @@
 //! Whether CronMon is there, and whether it can do its work.
 
 use axum::extract::State;
-use chrono::{DateTime, Utc};
-use database::due::behind;
+use axum::http::StatusCode;
+use chrono::{DateTime, TimeDelta, Utc};
+use database::due::{Behind, behind};
+use database::outages::{Health, health as health_of_late_check};
 use database::spool::last_seen;
 use serde::Serialize;
 
@@ -14,6 +16,10 @@ pub(crate) async fn health() -> &'static str {
     "pong"
 }
 
+/// No tick for longer than that, or deliveries that wait for longer, is not well.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(150);
+const LONGEST_DELIVERY: TimeDelta = TimeDelta::minutes(5);
+
 #[derive(Serialize)]
 pub(crate) struct Ready {
     /// How long the longest due monitor waits to be judged; seconds.
@@ -24,6 +30,14 @@ pub(crate) struct Ready {
     spool: Option<Spool>,
     /// Spooled pings that could not be applied; they stand in the table `parked_signal`.
     parked_pings: i64,
+    /// When all that was due had last been judged; null before the first tick.
+    ticked_at: Option<DateTime<Utc>>,
+    /// Up to when it is known that pings come in, or written down that they did not; null when nobody knows.
+    ingest_seen_at: Option<DateTime<Utc>>,
+    /// When a canary ping last came through. On one machine there is none.
+    canary_seen_at: Option<DateTime<Utc>>,
+    /// Since when pings can't come in; null while they can.
+    blind_since: Option<DateTime<Utc>>,
 }
 
 #[derive(Serialize)]
@@ -35,11 +49,16 @@ pub(crate) struct Spool {
     empty_at: DateTime<Utc>,
 }
 
-/// Able to work: the database answers; 503 when it does not.
-pub(crate) async fn ready(State(app): State<App>) -> ApiResult<Data<Ready>> {
-    let behind = behind(&app.pool, Some((app.clock)())).await?;
+/// Able to work, and at work: 503 when the database does not answer, and with all that is known when ticks do not
+/// come, pings can't come in or alerts do not go out.
+pub(crate) async fn ready(State(app): State<App>) -> ApiResult<(StatusCode, Data<Ready>)> {
+    let now = (app.clock)();
+    let behind = behind(&app.pool, Some(now)).await?;
+    let health = health_of_late_check(&app.pool).await?;
     let (spool, parked_pings) = last_seen(&app.pool).await?;
-    Ok(Data::one(Ready {
+    let status =
+        if is_well(now, &behind, &health) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let ready = Data::one(Ready {
         judging_behind_duration: behind.judging.num_seconds(),
         delivery_behind_duration: behind.delivery.num_seconds(),
         spool: spool.map(|seen| Spool {
@@ -48,5 +67,41 @@ pub(crate) async fn ready(State(app): State<App>) -> ApiResult<Data<Ready>> {
             empty_at: seen.empty_at,
         }),
         parked_pings,
-    }))
+        ticked_at: health.ticked_at,
+        ingest_seen_at: health.ingest_seen_at,
+        canary_seen_at: health.canary_seen_at,
+        blind_since: health.blind_since,
+    });
+    Ok((status, ready))
+}
+
+fn is_well(now: DateTime<Utc>, behind: &Behind, health: &Health) -> bool {
+    health.ticked_at.is_none_or(|ticked_at| now - ticked_at <= LONGEST_PAUSE)
+        && health.blind_since.is_none()
+        && behind.delivery <= LONGEST_DELIVERY
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn well_is_who_ticks_sees_pings_and_delivers() {
+        let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let well = |ticked_at: Option<i64>, blind_since: Option<i64>, delivery: i64| {
+            let health = Health {
+                ticked_at: ticked_at.map(at),
+                ingest_seen_at: None,
+                canary_seen_at: None,
+                blind_since: blind_since.map(at),
+            };
+            let delivery = TimeDelta::seconds(delivery);
+            is_well(at(0), &Behind { judging: TimeDelta::seconds(999), delivery }, &health)
+        };
+        assert!(well(None, None, 0));
+        assert!(well(Some(-150), None, 300));
+        assert!(!well(Some(-151), None, 0));
+        assert!(!well(Some(0), Some(-1), 0));
+        assert!(!well(Some(0), None, 301));
+    }
 }

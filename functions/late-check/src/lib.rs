@@ -2,6 +2,8 @@
 //! due first, and writes down alerts and deliveries. When many are due at once, the tenants take turns. Before that it
 //! applies what waits in the spool and finds more starts for maintenance windows, and beside it deletes old history.
 
+pub mod get;
+pub mod heartbeat;
 pub mod old_history;
 pub mod replay;
 
@@ -39,6 +41,14 @@ pub struct Tick {
     pub more: bool,
 }
 
+impl Tick {
+    /// Whether all that was due has been judged, but for what somebody held.
+    #[must_use]
+    pub fn judged_all(self) -> bool {
+        !self.too_late && !self.more
+    }
+}
+
 /// Judges what is due, until `end` comes. Two ticks at once share the work.
 /// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
@@ -51,7 +61,7 @@ pub async fn tick<F: Future<Output = ()>>(
     end: Option<Instant>,
     mut hand_over: impl FnMut(Vec<Uuid>) -> F,
 ) -> Result<Tick, DatabaseError> {
-    let mut total = Tick::default();
+    let mut total = Tick { more: true, ..Tick::default() };
     // First: which windows were in force decides who is told.
     for _ in 0..MOST_REFILLS {
         match refill(pool, until.now).await {
@@ -85,6 +95,7 @@ pub async fn tick<F: Future<Output = ()>>(
         }
         if !by_turns {
             if !batch.more {
+                total.more = false;
                 return Ok(total);
             }
             let began = Instant::now();

@@ -85,12 +85,13 @@ pub struct Seen {
 }
 
 /// Up to when may be judged. Whatever was received before has been applied then; but when the spool never gets
-/// empty, lateness is not put off for longer than `hold`.
+/// empty, lateness is not put off for longer than `hold`, which counts from when ticks have been working: before
+/// that nothing could be applied.
 #[must_use]
-pub fn until(seen: Seen, hold: Duration) -> Until {
+pub fn until(seen: Seen, ticking_since: DateTime<Utc>, hold: Duration) -> Until {
     let hold = TimeDelta::from_std(hold).unwrap_or(TimeDelta::MAX);
     let Watched { empty_at, some_at } = seen.watched;
-    let not_after = if seen.looked_at - empty_at > hold {
+    let not_after = if seen.looked_at - empty_at.max(ticking_since) > hold {
         seen.looked_at
     } else if some_at.is_some_and(|some_at| seen.looked_at - some_at < TROUBLE) {
         empty_at - ON_ITS_WAY
@@ -119,11 +120,12 @@ mod tests {
     #[test]
     fn nothing_is_judged_that_a_spooled_ping_might_explain_for_as_long_as_the_hold() {
         let at = |seconds: i64| DateTime::from_timestamp(1_000_000 + seconds, 0).unwrap();
-        let judged_up_to = |looked_at, empty_at, some_at: Option<i64>| {
+        let judged_since = |since, looked_at, empty_at, some_at: Option<i64>| {
             let watched = Watched { empty_at: at(empty_at), some_at: some_at.map(at) };
             let seen = Seen { looked_at: at(looked_at), watched };
-            (until(seen, Duration::from_secs(900)).not_after.unwrap() - at(0)).num_seconds()
+            (until(seen, at(since), Duration::from_secs(900)).not_after.unwrap() - at(0)).num_seconds()
         };
+        let judged_up_to = |looked_at, empty_at, some_at| judged_since(-9_999, looked_at, empty_at, some_at);
         assert_eq!(judged_up_to(0, 0, None), 0);
         // Emptied just now: who put that in may be putting in more.
         assert_eq!(judged_up_to(0, 0, Some(0)), -10);
@@ -131,6 +133,10 @@ mod tests {
         assert_eq!(judged_up_to(30, 30, Some(0)), 30);
         assert_eq!(judged_up_to(900, 0, Some(900)), -10);
         assert_eq!(judged_up_to(901, 0, Some(901)), 901);
+        // The database was away, and nobody could apply anything.
+        assert_eq!(judged_since(1_200, 1_200, 0, Some(0)), 0);
+        assert_eq!(judged_since(1_200, 2_100, 0, Some(2_100)), -10);
+        assert_eq!(judged_since(1_200, 2_101, 0, Some(2_101)), 2_101);
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub struct Claimed {
     /// The same moment on this process's own clock.
     began: Instant,
     delivery_id: Uuid,
-    monitor_id: Uuid,
+    /// None of a notice.
+    monitor_id: Option<Uuid>,
     alert_config_id: Uuid,
     attempts: i32,
     first_attempt_at: DateTime<Utc>,
@@ -56,7 +57,8 @@ struct Message {
     cause: &'static str,
     incident_id: Uuid,
     at: DateTime<Utc>,
-    monitor: MessageMonitor,
+    /// Null in a notice, which is about CronMon itself.
+    monitor: Option<MessageMonitor>,
     job: Option<Job>,
     reason: String,
 }
@@ -191,7 +193,7 @@ pub async fn claim(
          from claimed d
          join alert a using (alert_id)
          join alert_config c using (alert_config_id)
-         join monitor m on m.monitor_id = d.monitor_id
+         left join monitor m on m.monitor_id = d.monitor_id
          left join job j on j.job_id = a.job_id
          {JOB_OUTPUT}
          order by d.position"
@@ -237,7 +239,11 @@ impl Claimed {
     fn of(row: &Row) -> Result<Self, DatabaseError> {
         let claimed_at = row.try_get("claimed_at")?;
         let alert = alert_of(row)?;
-        let monitor_id = row.try_get("monitor_id")?;
+        let monitor_id: Option<Uuid> = row.try_get("monitor_id")?;
+        let monitor = match monitor_id {
+            Some(monitor_id) => Some(MessageMonitor { monitor_id, name: row.try_get("name")? }),
+            None => None,
+        };
         Ok(Self {
             claimed_at,
             began: Instant::now(),
@@ -253,7 +259,7 @@ impl Claimed {
                 cause: alert.fact.cause().name(),
                 incident_id: row.try_get("incident_id")?,
                 at: alert.at,
-                monitor: MessageMonitor { monitor_id, name: row.try_get("name")? },
+                monitor,
                 job: Job::of(row, claimed_at)?,
                 reason: sentence(&alert),
             },

@@ -5,12 +5,14 @@ pub mod connections;
 pub mod due;
 pub mod jobs;
 pub mod migrations;
+pub mod outages;
 pub mod schedules;
 pub mod settings;
 pub mod signals;
 pub mod snoozes;
 pub mod spool;
 mod tls;
+pub mod wakes;
 pub mod windows;
 
 pub use connections::{Login, Logins, Pool, Recycling, Target, connect};

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0005__ping_path_rules",
     "V0006__lateness_tables",
     "V0007__lateness_rules",
+    "V0008__wakes_and_outages",
     "V0009__fair_ticks"
 ];
 

@@ -16,6 +16,10 @@ pub enum Cause {
     TooOften,
     /// A run succeeded suspiciously soon after its start.
     TooFast,
+    /// Of a notice: pings could not come in.
+    Blind,
+    /// Of a notice: pings were kept, and judged late.
+    Delayed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub enum AlertType {
     Recovered,
     /// Something is odd about a run; the monitor's status stays.
     Warning,
+    /// About CronMon itself, and no monitor.
+    Notice,
 }
 
 /// One fact, with what its sentence needs. All instants are exact; [`crate::sentence`] rounds them.
@@ -54,6 +60,11 @@ pub enum Fact {
     TooOften { before: DateTime<Utc>, at_least: i64 },
     /// The run that began at `started_at` succeeded, and should have taken so many seconds.
     TooFast { started_at: DateTime<Utc>, at_least: i64 },
+    /// From `began_at` to the alert's `at` no ping could come in, so that many deadlines were not judged; `names` are
+    /// some of their monitors'.
+    NotSeen { began_at: DateTime<Utc>, not_judged: i32, names: String },
+    /// What fell due from `began_at` to the alert's `at` was judged only then.
+    CameLate { began_at: DateTime<Utc> },
 }
 
 impl Fact {
@@ -64,6 +75,7 @@ impl Fact {
             Self::Failed { .. } => AlertType::Failed,
             Self::Recovered { .. } => AlertType::Recovered,
             Self::TooOften { .. } | Self::TooFast { .. } => AlertType::Warning,
+            Self::NotSeen { .. } | Self::CameLate { .. } => AlertType::Notice,
         }
     }
 
@@ -77,6 +89,8 @@ impl Fact {
             Self::Recovered { cause, .. } => *cause,
             Self::TooOften { .. } => Cause::TooOften,
             Self::TooFast { .. } => Cause::TooFast,
+            Self::NotSeen { .. } => Cause::Blind,
+            Self::CameLate { .. } => Cause::Delayed,
         }
     }
 }
@@ -105,5 +119,13 @@ names!(Cause {
     Failed = "failed",
     TooOften = "too_often",
     TooFast = "too_fast",
+    Blind = "blind",
+    Delayed = "delayed",
 });
-names!(AlertType { Late = "late", Failed = "failed", Recovered = "recovered", Warning = "warning" });
+names!(AlertType {
+    Late = "late",
+    Failed = "failed",
+    Recovered = "recovered",
+    Warning = "warning",
+    Notice = "notice",
+});

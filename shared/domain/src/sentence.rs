@@ -44,8 +44,8 @@ pub fn sentence(alert: &Alert) -> String {
         }
         Fact::Recovered { began_at, cause } => {
             let was = match cause {
-                Cause::Missed | Cause::Overran => "late",
-                Cause::Failed | Cause::TooOften | Cause::TooFast => "failing",
+                Cause::Failed => "failing",
+                _ => "late",
             };
             let began = clock.time(*began_at);
             if alert.at < *began_at {
@@ -67,6 +67,20 @@ pub fn sentence(alert: &Alert) -> String {
             "succeeded at {at}, {} after its start; a run should take at least {}",
             span(alert.at - *started_at),
             span(Duration::seconds(*at_least))
+        ),
+        Fact::NotSeen { began_at, not_judged, names } => {
+            let seen = format!("no ping could be received from {} to {at}", clock.time(*began_at));
+            let more = usize::try_from(*not_judged).is_ok_and(|all| all > names.split(", ").count());
+            match not_judged {
+                0 => format!("{seen}; nothing fell due that it could have answered"),
+                1 => format!("{seen}; not judged: 1 deadline ({names})"),
+                n if more => format!("{seen}; not judged: {n} deadlines ({names}, ...)"),
+                n => format!("{seen}; not judged: {n} deadlines ({names})"),
+            }
+        }
+        Fact::CameLate { began_at } => format!(
+            "what was due from {} to {at} was judged only now; pings of that time were kept and count",
+            clock.time(*began_at)
         ),
     };
     match alert.zone {
@@ -149,6 +163,25 @@ mod tests {
                 Fact::Overran { started_at, succeeded_at: None }
             ),
             "started 22 Nov 23:30:00, still running at 00:10:00; last success 1 Jan 01:00:00 (Europe/Riga)"
+        );
+    }
+
+    #[test]
+    fn a_notice_says_what_was_not_seen_and_what_was_not_judged() {
+        let began_at = "2026-11-22T12:00:03Z".parse().unwrap();
+        let seen = |not_judged, names: &str| {
+            let fact = Fact::NotSeen { began_at, not_judged, names: names.to_owned() };
+            alert("2026-11-22T12:24:10.5Z", Tz::UTC, None, fact)
+        };
+        let received = "no ping could be received from 12:00:03 to 12:24:10";
+        assert_eq!(seen(0, ""), format!("{received}; nothing fell due that it could have answered"));
+        assert_eq!(seen(1, "a"), format!("{received}; not judged: 1 deadline (a)"));
+        assert_eq!(seen(2, "a, b"), format!("{received}; not judged: 2 deadlines (a, b)"));
+        assert_eq!(seen(3, "a, b"), format!("{received}; not judged: 3 deadlines (a, b, ...)"));
+        assert_eq!(
+            alert("2026-11-23T00:20:10Z", Tz::UTC, None, Fact::CameLate { began_at }),
+            "what was due from 22 Nov 12:00:03 to 00:20:10 was judged only now; \
+             pings of that time were kept and count"
         );
     }
 

@@ -7,6 +7,7 @@ pub mod http;
 pub mod queues;
 pub mod spool_queue;
 mod sqs;
+pub mod wake_queue;
 
 use std::time::Duration;
 

@@ -36,6 +36,7 @@ async fn function_behind(name: &str, stack: &Stack, postgres: &Proxy, moto: &Pro
         ("DATABASE_URL", postgres.in_front_of(&stack.database_url)),
         ("DELIVERY_QUEUE_URL", moto.in_front_of(&stack.queue.url)),
         ("SPOOL_QUEUE_URL", moto.in_front_of(&stack.spool.url)),
+        ("WAKE_QUEUE_URL", moto.in_front_of(&stack.wakes.url)),
         ("AWS_ENDPOINT_URL", moto.in_front_of(stack.queue.endpoint())),
         ("ALLOWED_NETWORKS", "127.0.0.0/8".to_owned()),
     ]

@@ -1,5 +1,6 @@
 //! The built Lambda binaries, each in AWS's emulator of the runtime interface.
 
+mod blind;
 mod chaos;
 mod crashes;
 mod database_access;
@@ -8,3 +9,4 @@ mod frozen;
 mod migrate;
 mod spool;
 mod story;
+mod wakes;

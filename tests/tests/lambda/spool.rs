@@ -28,7 +28,7 @@ async fn behind_a_proxy(settings: Settings) -> (Stack, Proxy, Person) {
 }
 
 /// A message of a signal to this address that came so many seconds ago.
-fn message(address: Address, kind: SignalKind, seconds: i64) -> String {
+pub(super) fn message(address: Address, kind: SignalKind, seconds: i64) -> String {
     let signal = ReceivedSignal {
         address,
         signal_id: Uuid::now_v7(),
@@ -44,7 +44,7 @@ fn message(address: Address, kind: SignalKind, seconds: i64) -> String {
     to_text(&signal).unwrap()
 }
 
-fn address(path: &str) -> Address {
+pub(super) fn address(path: &str) -> Address {
     Address::PingId(path.rsplit('/').next().unwrap().parse().unwrap())
 }
 

@@ -1,6 +1,7 @@
 //! What a URL says: which monitor, which signal, which run.
 
 use axum::http::Uri;
+use database::outages::CANARY;
 use database::signals::Address;
 use domain::SignalKind;
 use uuid::Uuid;
@@ -47,6 +48,8 @@ pub(super) fn read(uri: &Uri, now: chrono::DateTime<chrono::Utc>) -> Result<Said
     let (by, suffix) = parts(uri).ok_or(Reply::NotFound)?;
     let (kind, exit_status) = signal(suffix)?;
     let (key, slug) = match by {
+        // Everybody knows this one: it takes what can be limited, and nothing else.
+        By::PingId(CANARY) if kind != SignalKind::Log => return Err(Reply::NotFound),
         By::PingId(ping_id) => {
             return Ok(Said { monitor: Named::ByPingId(ping_id), kind, exit_status, rid: rid(query)? });
         }
@@ -86,6 +89,7 @@ fn read_snooze(by: &By<'_>, minutes: &str) -> Result<Snooze, Reply> {
         _ => return Err(Reply::BadField(format!("a snooze takes 0 to {LONGEST_SNOOZE} minutes"))),
     };
     let address = match by {
+        By::PingId(CANARY) => return Err(Reply::NotFound),
         By::PingId(ping_id) => Address::PingId(*ping_id),
         By::Slug(_, slug) if slug.contains(|c: char| c.is_ascii_uppercase()) => return Err(Reply::BadUrl),
         By::Slug(_, slug) if slug.len() > LONGEST_SLUG => return Err(Reply::NotFound),

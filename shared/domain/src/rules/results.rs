@@ -85,7 +85,7 @@ pub(super) fn told_with_their_end(alerts: &mut [Alert], at: DateTime<Utc>) {
             Fact::Missed { succeeded_at, .. } | Fact::Overran { succeeded_at, .. } => {
                 *succeeded_at = Some(at);
             }
-            Fact::Failed { .. } | Fact::Recovered { .. } | Fact::TooOften { .. } | Fact::TooFast { .. } => {}
+            _ => {}
         }
     }
 }

@@ -1,0 +1,200 @@
+//! The built `cronmon` is not there, or its database is not: what becomes of deadlines, and who is told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use cronmon_tests::Receiver;
+use cronmon_tests::chaos::is_soak;
+use cronmon_tests::contents::count;
+use cronmon_tests::databases::{new_database, pool};
+use cronmon_tests::person::Person;
+use cronmon_tests::process::Process;
+use cronmon_tests::proxy::{Proxy, port_of};
+use cronmon_tests::tokens::Issuer;
+use cronmon_tests::webhook::Heard;
+use database::Pool;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+struct World {
+    cronmon: Option<Process>,
+    url: String,
+    issuer: Issuer,
+    person: Person,
+    receiver: Receiver,
+    pool: Pool,
+    proxy: Proxy,
+    database_url: String,
+    folder: PathBuf,
+}
+
+impl World {
+    async fn new() -> Self {
+        let issuer = Issuer::new();
+        let direct = new_database().await;
+        let proxy = Proxy::before(port_of(&direct)).await;
+        let mut world = Self {
+            cronmon: None,
+            url: String::new(),
+            person: Person::new(issuer.token("acme")),
+            issuer,
+            receiver: Receiver::start().await,
+            pool: pool(&direct, 2),
+            database_url: proxy.in_front_of(&direct),
+            proxy,
+            folder: std::env::temp_dir().join(format!("cronmon-test-outage-{}", Uuid::new_v4())),
+        };
+        world.start().await;
+        world.person.listens_at(&world.url, &world.receiver.url).await;
+        world
+    }
+
+    async fn start(&mut self) {
+        let port = (!self.url.is_empty()).then(|| port_of(&self.url));
+        let settings = [("SPOOL_DIR", self.folder.to_str().unwrap())];
+        let certs = self.issuer.certs_url();
+        let cronmon = Process::start_with(&self.database_url, &certs, port, &settings).await.unwrap();
+        self.url.clone_from(&cronmon.url);
+        self.cronmon = Some(cronmon);
+    }
+
+    async fn kill(&mut self) {
+        self.cronmon.take().unwrap().kill().await;
+    }
+
+    async fn count(&self, statement: &str) -> i64 {
+        count(&self.pool, statement).await
+    }
+
+    /// A monitor that is pinged now and then expects a ping every so many seconds.
+    async fn pinged(&self, name: &str, every: u32) -> String {
+        let body = json!({ "name": name, "schedule": { "every": every }, "grace_duration": 2 });
+        let url = format!("{}{}", self.url, self.person.creates(&self.url, body).await);
+        self.person.pings(&url).await;
+        url
+    }
+
+    /// Pings it every two seconds, whatever happens.
+    fn goes_on(&self, url: String) -> JoinHandle<()> {
+        let http = self.person.http.clone();
+        tokio::spawn(async move {
+            loop {
+                drop(http.get(&url).timeout(Duration::from_secs(8)).send().await);
+                sleep(Duration::from_secs(2)).await;
+            }
+        })
+    }
+
+    fn notices(&self) -> Vec<Heard> {
+        let mut notices: Vec<Heard> =
+            self.receiver.heard().into_iter().filter(|heard| heard.text("type") == "notice").collect();
+        notices.dedup_by_key(|heard| heard.webhook_id.clone());
+        notices
+    }
+
+    async fn wait_for_a_notice(&self, within: Duration) -> Heard {
+        let end = Instant::now() + within;
+        while self.notices().is_empty() {
+            assert!(Instant::now() < end, "no notice, but {:?}", self.receiver.heard());
+            sleep(Duration::from_millis(100)).await;
+        }
+        self.notices()[0].clone()
+    }
+
+    async fn ready(&self) -> Value {
+        let answer = self.person.http.get(format!("{}/api/v1/health/ready", self.url)).send().await.unwrap();
+        serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap()["data"].clone()
+    }
+
+    /// A deadline passed while nobody was there: it was not judged, somebody was told, and the next one counts again.
+    async fn what_passed_was_not_judged_and_what_comes_is(&self) {
+        let notice = self.wait_for_a_notice(Duration::from_secs(10)).await;
+        let (cause, reason) = (notice.text("cause"), notice.text("reason"));
+        assert_eq!((cause, &notice.message["monitor"]), ("blind", &Value::Null));
+        assert!(reason.contains("not judged: 1 deadline (silent)"), "{reason}");
+        assert_eq!(self.receiver.types_about("silent"), Vec::<String>::new());
+        let in_the_span = "select count(*) from unknown_verdict join outage_span using (span_id)
+                           where deadline_at between began_at and ended_at";
+        assert_eq!(self.count(in_the_span).await, 1);
+        self.receiver.wait_for("silent", 1, Duration::from_secs(30)).await;
+        let not_in_it = "select count(*) from alert, outage_span
+                         where type = 'late' and at > ended_at + interval '2 seconds'";
+        assert_eq!(self.count(not_in_it).await, 1);
+        assert_eq!(self.receiver.types_about("silent"), ["late"]);
+        assert_eq!(self.receiver.types_about("healthy"), Vec::<String>::new());
+        assert_eq!(self.notices().len(), 1);
+        assert_eq!(self.count("select count(*) from outage_span where kind = 'blind'").await, 1);
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.folder));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_stopped_judges_nothing_that_it_could_not_see() {
+    let world = World::new().await;
+    world.pinged("silent", 8).await;
+    let healthy = world.pinged("healthy", 8).await;
+    sleep(Duration::from_secs(3)).await;
+    let cronmon = world.cronmon.as_ref().unwrap();
+    cronmon.signal("STOP").await;
+    sleep(Duration::from_secs(15)).await;
+    cronmon.signal("CONT").await;
+    // One that comes before the process knows that it stood still.
+    world.person.pings(&healthy).await;
+    let pings = world.goes_on(healthy);
+    world.what_passed_was_not_judged_and_what_comes_is().await;
+    pings.abort();
+    let ready = world.ready().await;
+    assert!(ready["ingest_seen_at"].is_string() && ready["ticked_at"].is_string(), "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_was_not_there_judges_nothing_that_it_could_not_see() {
+    let mut world = World::new().await;
+    world.pinged("silent", 8).await;
+    let healthy = world.pinged("healthy", 8).await;
+    sleep(Duration::from_secs(3)).await;
+    world.kill().await;
+    sleep(Duration::from_secs(12)).await;
+    world.start().await;
+    world.person.pings(&healthy).await;
+    let pings = world.goes_on(healthy);
+    world.what_passed_was_not_judged_and_what_comes_is().await;
+    // A short pause is none.
+    world.kill().await;
+    world.start().await;
+    sleep(Duration::from_secs(3)).await;
+    pings.abort();
+    assert_eq!(world.count("select count(*) from outage_span").await, 1);
+}
+
+/// Its pings wait in the spool: nobody was blind. In real time, so that it takes minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_database_is_away_pings_are_kept_and_only_what_was_missed_is_told() {
+    if !is_soak() {
+        return;
+    }
+    let world = World::new().await;
+    world.pinged("silent", 60).await;
+    let healthy = world.pinged("healthy", 8).await;
+    let pings = world.goes_on(healthy);
+    sleep(Duration::from_secs(3)).await;
+    world.proxy.refuse().await;
+    sleep(Duration::from_secs(165)).await;
+    world.proxy.accept();
+    world.receiver.wait_for("silent", 1, Duration::from_secs(20)).await;
+    let notice = world.wait_for_a_notice(Duration::from_secs(20)).await;
+    assert_eq!(notice.text("cause"), "delayed", "{}", notice.message);
+    sleep(Duration::from_secs(12)).await;
+    pings.abort();
+    assert_eq!(world.receiver.types_about("silent"), ["late"]);
+    assert_eq!(world.receiver.types_about("healthy"), Vec::<String>::new());
+    assert_eq!(world.notices().len(), 1);
+    assert_eq!(world.count("select count(*) from outage_span where kind = 'blind'").await, 0);
+}
