@@ -12,8 +12,8 @@ use late_check::old_history;
 use late_check::replay::replay_batch;
 use notify::webhook::Webhooks;
 use ping::InFlight;
-use tokio::sync::watch::Receiver;
 use tokio::sync::Notify;
+use tokio::sync::watch::Receiver;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::deliveries;

@@ -88,8 +88,7 @@ pub async fn judge_due(
             judged.monitors = monitors;
             judged.new_deliveries = new_deliveries(&row)?;
             // What got slots may be due by them.
-            judged.more =
-                monitors == batch || began.elapsed() > CUT_SHORT || !judged.need_slots.is_empty();
+            judged.more = monitors == batch || began.elapsed() > CUT_SHORT || !judged.need_slots.is_empty();
             continue;
         }
         judged.need_slots.push(NeedsSlots {
@@ -194,11 +193,7 @@ pub async fn due_by_turns(pool: &Pool, until: Until, most: i64) -> Result<Vec<Uu
                  from due
              )
              select monitor_id from placed order by turn, due_at limit $3",
-            &[
-                (&until.now, Type::TIMESTAMPTZ),
-                (&until.not_after, Type::TIMESTAMPTZ),
-                (&most, Type::INT8),
-            ],
+            &[(&until.now, Type::TIMESTAMPTZ), (&until.not_after, Type::TIMESTAMPTZ), (&most, Type::INT8)],
         )
         .await?;
     Ok(rows.iter().map(|row| row.try_get("monitor_id")).collect::<Result<_, _>>()?)
