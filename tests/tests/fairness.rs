@@ -1,14 +1,21 @@
 //! Nobody's monitors make the others' alerts late: neither how many fall due at once, nor what they cost, nor what
 //! their schedules take to read, nor where their alerts go.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Duration as Span, Utc};
-use cronmon_tests::CronMon;
+use cronmon_tests::databases::new_database;
+use cronmon_tests::person::Person;
+use cronmon_tests::process::Process;
+use cronmon_tests::tokens::Issuer;
+use cronmon_tests::{CronMon, Receiver};
 use database::due::Until;
 use domain::Cron;
 use late_check::Tick;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 /// A tick whose time is up when it begins: it does the least that a tick does.
 async fn least_tick(cronmon: &CronMon) -> Tick {
@@ -232,7 +239,7 @@ fn no_schedule_that_can_be_saved_takes_long_to_read() {
                 (0..10).map(|years| schedule.slots_after(now + Span::days(366 * years)).len()).sum();
             let each = began.elapsed() / 10;
             assert!(found > 0);
-            assert!(each < std::time::Duration::from_millis(100), "{cron} {zone}: {each:?}");
+            assert!(each < Duration::from_millis(100), "{cron} {zone}: {each:?}");
         }
     }
 }
@@ -254,4 +261,49 @@ async fn deliveries_go_out_by_turns() {
     let later = Some(cronmon.now() + Span::seconds(60));
     let left = database::due::left_deliveries(&cronmon.pool, later, 4).await.unwrap();
     assert_eq!(left, due[..4].iter().map(|due| due.delivery_id).collect::<Vec<_>>());
+}
+
+/// A webhook that takes a connection and never answers: its URL, and how many there were.
+async fn never_answers() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let taken = Arc::new(AtomicUsize::new(0));
+    let counts = taken.clone();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((stream, _)) = listener.accept().await {
+            held.push(stream);
+            counts.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (url, taken)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_hundred_webhooks_that_never_answer_do_not_hold_up_another_tenants_alert() {
+    let issuer = Issuer::new();
+    let cronmon = Process::start(&new_database().await, &issuer.certs_url(), None).await;
+    let at = &cronmon.url;
+    let (big, small) = (Person::new(issuer.token("big")), Person::new(issuer.token("small")));
+    let (hanging, taken) = never_answers().await;
+    for _ in 0..300 {
+        big.listens_at(at, &hanging).await;
+    }
+    let receiver = Receiver::start().await;
+    small.listens_at(at, &receiver.url).await;
+    let expects_nothing = |name: &str| json!({ "name": name, "schedule": null });
+    let many = big.creates(at, expects_nothing("many")).await;
+    let one = small.creates(at, expects_nothing("one")).await;
+
+    big.pings(&format!("{at}{many}/fail")).await;
+    let end = Instant::now() + Duration::from_secs(9);
+    while taken.load(Ordering::SeqCst) < 30 {
+        assert!(Instant::now() < end, "nothing is sent");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    small.pings(&format!("{at}{one}/fail")).await;
+    receiver.wait_for("one", 1, Duration::from_secs(60)).await;
+    // Those that it would have had to wait for have not even been tried.
+    let taken = taken.load(Ordering::SeqCst);
+    assert!(taken <= 64, "after {taken} others");
 }
