@@ -28,6 +28,10 @@ test: ## check, the template, and the end-to-end tests
 test-all: ## test, with the functions as they are shipped, the long end-to-end tests, sam local and cargo-deny
 	@$(PYTHON) dev/stages.py test-all
 
+.PHONY: soak
+soak: ## 100,000 random histories, others each time, on the database and the model: hours
+	@$(PYTHON) dev/stages.py soak
+
 .PHONY: bench
 bench: ## how fast it is
 	@echo "make bench: not there yet: the measurements come with a later step" >&2; exit 1

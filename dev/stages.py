@@ -6,6 +6,7 @@ TEST_DATABASE_URL chooses another server than the test cluster of dev/postgres.p
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -139,6 +140,18 @@ def soak() -> None:
     end_to_end(shipped=True)
 
 
+def histories() -> None:
+    """Random histories, others in each run. CRONMON_SEED says where they begin and CRONMON_HISTORIES how many there are."""
+    many = os.environ.setdefault("CRONMON_HISTORIES", "100000")
+    seed = os.environ.setdefault("CRONMON_SEED", str(random.randrange(1_000_000_000)))
+    say(f"{many} histories; CRONMON_SEED={seed} CRONMON_HISTORIES={many} plays these again")
+    given = os.environ.get("TEST_DATABASE_URL")
+    with ExitStack() as stack:
+        url = given or stack.enter_context(Cluster("test-postgres").use(fresh=True))
+        tests = ("cargo", "test", "--release", "--locked", "--workspace", "--test", "histories", "--", "--nocapture")
+        call(*tests, env={"CRONMON_SOAK": "1", "TEST_DATABASE_URL": url})
+
+
 Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
 CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", forbidden_crates)]
@@ -152,6 +165,7 @@ COMMANDS: dict[str, list[Stage]] = {
     "check": CHECK,
     "template": [TEMPLATE],
     "sam-local": [SAM_LOCAL],
+    "soak": [("random histories", histories)],
     "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end)],
     "test-all": [
         *CHECK,

@@ -177,7 +177,7 @@ begin
     -- The newest that says how the monitor stands.
     select * into v_alert from alert
     where monitor_id = m.monitor_id and held and incident_id = m.incident_id
-    order by type = m.status desc, at desc, cause desc, started_at desc limit 1;
+    order by type = m.status desc, at desc, cause desc, started_at desc nulls last limit 1;
     if found then
         call deliver_alert(m, v_alert.alert_id, v_alert.type, m.incident_id, p_now);
     end if;
@@ -597,7 +597,8 @@ begin
         return;
     end if;
 
-    if m.paused_at is not null and m.resume_on_ping and p_kind <> 'log' then
+    -- One that waited since before the pause began does not end it.
+    if m.resume_on_ping and v_at >= m.paused_at and p_kind <> 'log' then
         m := resumed(m, v_at);
         -- This signal finds the slots itself.
         m.slots_after := null;

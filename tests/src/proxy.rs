@@ -1,7 +1,7 @@
 //! A proxy in front of a server that counts what a client says, and can end the conversation at any point.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -18,6 +18,17 @@ pub struct Proxy {
     cut: Arc<Notify>,
     /// Whether nobody is let through.
     away: watch::Sender<bool>,
+    /// After how many messages a connection ends, and where.
+    cuts: Arc<Mutex<Option<(i64, Cut)>>>,
+}
+
+/// Where a connection is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// What is said does not arrive.
+    Message,
+    /// It arrives and is answered, and the answer does not come back.
+    Answer,
 }
 
 impl Proxy {
@@ -30,6 +41,7 @@ impl Proxy {
             said: Arc::default(),
             cut: Arc::default(),
             away: watch::Sender::new(false),
+            cuts: Arc::default(),
         };
         let this = proxy.clone();
         tokio::spawn(async move {
@@ -56,6 +68,28 @@ impl Proxy {
 
     pub fn allow_everything(&self) {
         self.left.store(-1, Ordering::SeqCst);
+    }
+
+    /// Closes the connection of the message after so many more, once. Others go on, and new ones are let through.
+    pub fn cut_after(&self, messages: i64, cut: Cut) {
+        *self.cuts.lock().unwrap() = Some((messages, cut));
+    }
+
+    /// Whether [`Proxy::cut_after`] has done so; from now on it does not.
+    #[must_use]
+    pub fn has_cut(&self) -> bool {
+        self.cuts.lock().unwrap().take().is_none()
+    }
+
+    fn cut_now(&self) -> Option<Cut> {
+        let mut cuts = self.cuts.lock().unwrap();
+        match cuts.as_mut()? {
+            (0, _) => cuts.take().map(|(_, cut)| cut),
+            (left, _) => {
+                *left -= 1;
+                None
+            }
+        }
     }
 
     /// Ends every conversation, and each new one before it begins, until [`Proxy::accept`].
@@ -91,7 +125,19 @@ impl Proxy {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
         let mut answers = JoinSet::new();
-        answers.spawn(async move { tokio::io::copy(&mut from_server, &mut to_client).await });
+        let (is_mute, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
+        let (keeps_it, answers_it) = (is_mute.clone(), answered.clone());
+        answers.spawn(async move {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
+                if keeps_it.load(Ordering::SeqCst) {
+                    answers_it.notify_one();
+                } else if to_client.write_all(&buffer[..read]).await.is_err() {
+                    break;
+                }
+            }
+            drop(to_client.shutdown().await);
+        });
         let mut buffer = vec![0; 65_536];
         while let Ok(read @ 1..) = from_client.read(&mut buffer).await {
             let left = self.left.load(Ordering::SeqCst);
@@ -104,7 +150,18 @@ impl Proxy {
                 self.left.store(left - 1, Ordering::SeqCst);
             }
             self.said.fetch_add(1, Ordering::SeqCst);
+            let cut = self.cut_now();
+            if cut == Some(Cut::Message) {
+                break;
+            }
+            is_mute.store(cut.is_some(), Ordering::SeqCst);
             if to_server.write_all(&buffer[..read]).await.is_err() {
+                break;
+            }
+            if cut.is_some() {
+                // What it does is done when it answers, or soon after.
+                drop(tokio::time::timeout(Duration::from_secs(2), answered.notified()).await);
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 break;
             }
         }

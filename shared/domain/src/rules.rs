@@ -194,7 +194,7 @@ impl Monitor {
         }
         self.last_signal_at = Some(at);
         if self.is_paused() {
-            if !self.quiet.resume_on_ping {
+            if !self.resumes_by_ping(at) {
                 // It is recorded, and nothing else.
                 if signal.kind == SignalKind::Success {
                     self.last_success_at = Some(at);

@@ -10,7 +10,7 @@ use crate::alert::{Alert, AlertType, Fact};
 pub(super) struct Quiet {
     pub(super) pause: Option<Pause>,
     /// Whether the next ping ends a pause.
-    pub(super) resume_on_ping: bool,
+    resume_on_ping: bool,
     snooze_ends_at: Option<DateTime<Utc>>,
     /// Maintenance windows: from, and up to but without.
     windows: Vec<(DateTime<Utc>, DateTime<Utc>)>,
@@ -21,6 +21,7 @@ pub(super) struct Quiet {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pause {
+    began_at: DateTime<Utc>,
     /// `None`: when somebody resumes it.
     pub(super) resumes_at: Option<DateTime<Utc>>,
 }
@@ -46,6 +47,11 @@ impl Monitor {
         !self.quiet.held.is_empty()
     }
 
+    /// Whether a ping that was received then ends the pause: one that waited since before it does not.
+    pub(super) fn resumes_by_ping(&self, at: DateTime<Utc>) -> bool {
+        self.quiet.resume_on_ping && self.quiet.pause.is_some_and(|pause| at >= pause.began_at)
+    }
+
     pub fn set_resume_on_ping(&mut self, resume_on_ping: bool) {
         self.quiet.resume_on_ping = resume_on_ping;
     }
@@ -65,7 +71,9 @@ impl Monitor {
             }
             self.next_slot = None;
         }
-        self.quiet.pause = Some(Pause { resumes_at });
+        // Of one that is paused already only the end moves.
+        let began_at = self.quiet.pause.map_or(now, |pause| pause.began_at);
+        self.quiet.pause = Some(Pause { began_at, resumes_at });
         alerts
     }
 
@@ -106,8 +114,9 @@ impl Monitor {
         let quiet_until = self.quiet_until(at);
         let incident = self.incident.as_mut()?;
         let Some(until) = quiet_until else {
-            incident.told = true;
-            return Some(alert);
+            // Of its end hears who heard of the incident.
+            incident.told |= alert.fact.alert_type() != AlertType::Recovered;
+            return incident.told.then_some(alert);
         };
         self.quiet.held_until = Some(self.quiet.held_until.map_or(until, |held| held.min(until)));
         self.quiet.held.push(Held { alert, incident: incident.number, told: incident.told });
