@@ -82,6 +82,15 @@ impl ClockChange {
         self.after > self.before
     }
 
+    /// Where clocks go that day, without what it does to a schedule.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let (from, to) = self.shown();
+        let moved = if self.skips() { "forward" } else { "back" };
+        let day = from.format("%-d %b %Y");
+        format!("clocks go {moved} on {day} from {} to {}", from.format("%H:%M"), to.format("%H:%M"))
+    }
+
     fn shift(&self) -> Duration {
         Duration::seconds(i64::from((self.after - self.before).abs()))
     }
@@ -134,16 +143,9 @@ impl Effect {
     /// What happens that day, in one sentence.
     #[must_use]
     pub fn sentence(&self) -> String {
-        let (from, to) = self.change.shown();
-        let moved = if self.change.skips() { "forward" } else { "back" };
+        let (begins, (_, to)) = (self.change.sentence(), self.change.shown());
         let times = named(self.times.iter().map(|time| time.local));
         let several = self.times.len() > 1;
-        let begins = format!(
-            "clocks go {moved} on {} from {} to {}",
-            from.format("%-d %b %Y"),
-            from.format("%H:%M"),
-            to.format("%H:%M")
-        );
         let expected: Vec<&DateTime<Utc>> = self.times.iter().flat_map(|time| &time.expected_at).collect();
         if self.change.skips() {
             let exist = if several { "do not exist" } else { "does not exist" };

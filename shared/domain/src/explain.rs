@@ -157,6 +157,11 @@ pub fn last_slot_of(cron: &Cron, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
     // Found backward, and then walked to as everybody else does: around a change of the clocks the way back may
     // see it otherwise. It starts some hours before, for that may be off by the hours that a clock jumps.
     let found = cron.pattern.find_previous_occurrence(&at.with_timezone(&zone), true).ok()?.to_utc();
+    if cron.next_after(found - Duration::seconds(1)) == Some(found)
+        && cron.next_after(found).is_none_or(|next| next > at)
+    {
+        return Some(found);
+    }
     let mut from = found - Duration::hours(3);
     for _ in 0..2 {
         let mut last = None;

@@ -10,4 +10,5 @@ mod retention_and_keys;
 mod schedules;
 mod tenants;
 mod tokens;
+mod why;
 mod world;

@@ -123,8 +123,8 @@ async fn lock(
 ) -> ApiResult<Old> {
     let locked = transaction
         .query_typed(
-            "select from monitor where monitor_id = $1 and tenant = $2 for update",
-            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
+            "update monitor set edited_at = $3 where monitor_id = $1 and tenant = $2 returning monitor_id",
+            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT), (&now, Type::TIMESTAMPTZ)],
         )
         .await?;
     if locked.is_empty() {
@@ -146,7 +146,7 @@ async fn lock(
     Ok(Old { rules: rules_of(row)?, armed: row.try_get("armed")?, next_slot: row.try_get("next_slot")? })
 }
 
-fn rules_of(row: &Row) -> ApiResult<Rules> {
+pub(crate) fn rules_of(row: &Row) -> ApiResult<Rules> {
     let wide = |column: &str| -> Result<Option<i64>, tokio_postgres::Error> {
         Ok(row.try_get::<_, Option<i32>>(column)?.map(i64::from))
     };
