@@ -11,6 +11,8 @@ alter table monitor
     -- Whether its newest run came too often, or ended too fast: then that was said already.
     add column too_often boolean not null default false,
     add column too_fast boolean not null default false,
+    -- When its owner last changed it.
+    add column edited_at timestamptz,
     -- Since when nothing is judged; its status stays as it was. Until then, or when null until somebody resumes it.
     add column paused_at timestamptz,
     add column resumes_at timestamptz,

@@ -30,6 +30,7 @@ alter table monitor
     drop column last_run_at,
     drop column too_often,
     drop column too_fast,
+    drop column edited_at,
     drop column paused_at,
     drop column resumes_at,
     drop column snooze_ends_at,

@@ -208,7 +208,8 @@ async fn two_ticks_at_once_share_three_hundred_due_monitors() {
     cronmon.set_clock(cronmon.now() + Span::hours(1));
     let other = pool(&cronmon.database_url, 2);
     let until = Until { now: Some(cronmon.now()), ..Until::default() };
-    let tick = |pool| async move { late_check::tick(pool, until, None, |_| async {}).await.unwrap().monitors };
+    let tick =
+        |pool| async move { late_check::tick(pool, until, None, |_| async {}).await.unwrap().monitors };
     let (one, two) = tokio::join!(tick(&cronmon.pool), tick(&other));
     assert_eq!(one + two, 300);
     assert!(one > 0 && two > 0, "{one} and {two}: one of them did nothing");

@@ -12,6 +12,8 @@ mod monitors;
 mod ping_keys;
 mod requests;
 mod retention;
+mod schedules;
+mod simulate;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};
@@ -69,6 +71,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/api/v1/monitors/{monitor_id}/jobs/{job_id}", get(monitors::jobs::read)),
         ("/api/v1/monitors/{monitor_id}/pings", get(monitors::pings::list)),
         ("/api/v1/monitors/{monitor_id}/pings/{signal_id}", get(monitors::pings::read)),
+        ("/api/v1/monitors/{monitor_id}/explain", get(monitors::explain::explain)),
+        ("/api/v1/monitors/{monitor_id}/simulate", get(simulate::history::simulate)),
         ("/api/v1/monitors/{monitor_id}/ping-url", post(monitors::replace_ping_url::replace_ping_url)),
         ("/api/v1/monitors/{monitor_id}/pause", post(monitors::pause::pause)),
         ("/api/v1/monitors/{monitor_id}/resume", post(monitors::resume::resume)),
@@ -93,6 +97,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ),
         ("/api/v1/ping-keys", get(ping_keys::list::list).post(ping_keys::create::create)),
         ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),
+        ("/api/v1/schedules/preview", get(schedules::preview::preview)),
+        ("/api/v1/simulate", post(simulate::given::simulate)),
         ("/api/v1/retention", get(retention::read::read).patch(retention::change::change)),
     ]
 }

@@ -14,6 +14,7 @@ use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
+use chrono::{DateTime, SubsecRound as _, Utc};
 use http_common::body::{self, BodyError};
 use serde::de::{DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -85,11 +86,50 @@ impl Query {
             (value, None) => Ok(value),
         }
     }
+
+    pub(crate) fn instant(&self, name: &str) -> ApiResult<Option<DateTime<Utc>>> {
+        let Some(text) = self.one(name)? else { return Ok(None) };
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(instant) => Ok(Some(instant.to_utc())),
+            Err(_) => {
+                let why = "it must be an instant like 2026-11-22T12:00:00Z; in a URL a + is written %2B";
+                Err(wrong(name, &why))
+            }
+        }
+    }
+
+    /// What it says beside `taken`, as the fields of a body: numbers, null and words.
+    pub(crate) fn rest_as_fields(&self, taken: &[&str]) -> ApiResult<Fields> {
+        let mut fields = Map::new();
+        for (name, value) in self.0.iter().filter(|(name, _)| !taken.contains(&name.as_str())) {
+            let value = match value.parse::<i64>() {
+                Ok(number) => number.into(),
+                Err(_) if value == "null" => Value::Null,
+                Err(_) => Value::from(value.as_str()),
+            };
+            if fields.insert(name.clone(), value).is_some() {
+                return Err(wrong(&name.chars().take(64).collect::<String>(), &"it is given twice"));
+            }
+        }
+        Ok(Fields(fields))
+    }
+}
+
+/// The years for which slots are looked for.
+const FIRST_INSTANT: i64 = 0;
+const LAST_INSTANT: i64 = 4_102_444_800;
+
+/// An instant for which slots are looked for.
+pub(crate) fn in_our_time(name: &str, instant: DateTime<Utc>) -> ApiResult<DateTime<Utc>> {
+    match instant.timestamp() {
+        FIRST_INSTANT..LAST_INSTANT => Ok(instant.trunc_subsecs(6)),
+        _ => Err(wrong(name, &"it must lie between 1970 and 2100")),
+    }
 }
 
 /// The fields of a JSON object, taken out one by one, so that each error can name its field and what is
 /// left at the end is unknown.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Fields(Map<String, Value>);
 
 /// The body of a request, read before anything else looked at it.
@@ -142,6 +182,11 @@ impl Fields {
 
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// Gives a field that is absent.
+    pub(crate) fn or(&mut self, name: &str, value: Value) {
+        self.0.entry(name).or_insert(value);
     }
 
     /// A field that must be there; null only where `T` takes it.

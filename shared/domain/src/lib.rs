@@ -5,7 +5,12 @@
 //! that the stories in `tests/` hold it to.
 
 pub mod alert;
+pub mod clock_change;
+pub mod describe;
+pub mod explain;
+pub mod hints;
 pub mod key;
+pub mod replay;
 pub mod rules;
 pub mod schedule;
 pub mod sentence;

@@ -35,7 +35,7 @@ pub struct Cron {
     expression: String,
     /// `None` was not given, and then means UTC.
     zone: Option<Tz>,
-    pattern: Box<croner::Cron>,
+    pub(crate) pattern: Box<croner::Cron>,
 }
 
 /// Why a schedule is refused, in words for its author.

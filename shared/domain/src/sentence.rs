@@ -83,19 +83,17 @@ pub fn sentence(alert: &Alert) -> String {
             clock.time(*began_at)
         ),
     };
-    match alert.zone {
-        Tz::UTC | Tz::Etc__UTC => text,
-        zone => format!("{text} ({})", zone.name()),
-    }
+    clock.with_zone(text)
 }
 
-struct Clock {
-    zone: Tz,
-    today: DateTime<Utc>,
+/// Shows instants as the time of the day in a zone, with the day unless it is today.
+pub(crate) struct Clock {
+    pub(crate) zone: Tz,
+    pub(crate) today: DateTime<Utc>,
 }
 
 impl Clock {
-    fn time(&self, instant: DateTime<Utc>) -> String {
+    pub(crate) fn time(&self, instant: DateTime<Utc>) -> String {
         let (local, today) = (instant.with_timezone(&self.zone), self.today.with_timezone(&self.zone));
         let format = if local.date_naive() == today.date_naive() {
             "%H:%M:%S"
@@ -105,6 +103,14 @@ impl Clock {
             "%-d %b %Y %H:%M:%S"
         };
         local.format(format).to_string()
+    }
+
+    /// A sentence names the zone of its times, unless it is UTC.
+    pub(crate) fn with_zone(&self, text: String) -> String {
+        match self.zone {
+            Tz::UTC | Tz::Etc__UTC => text,
+            zone => format!("{text} ({})", zone.name()),
+        }
     }
 }
 

@@ -11,5 +11,6 @@ mod retention_and_keys;
 mod schedules;
 mod tenants;
 mod tokens;
+mod why;
 mod window_fields;
 mod world;

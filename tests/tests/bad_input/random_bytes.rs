@@ -96,6 +96,11 @@ async fn in_the_path_and_the_query() {
             format!("/api/v1/monitors/{}/pings?cursor=", world.ours.monitor),
             format!("/api/v1/monitors/{}/pings?kind=", world.ours.monitor),
             format!("/api/v1/monitors/{}/pings?since=", world.ours.monitor),
+            format!("/api/v1/monitors/{}/explain?at=", world.ours.monitor),
+            format!("/api/v1/monitors/{}/simulate?", world.ours.monitor),
+            "/api/v1/schedules/preview?".to_owned(),
+            "/api/v1/schedules/preview?cron=".to_owned(),
+            "/api/v1/schedules/preview?cron=@daily&timezone=".to_owned(),
             "/ping/abcdefghij0123456789xy/".to_owned(),
             "/ping/abcdefghij0123456789xy/x?create=1&".to_owned(),
         ] {
@@ -145,6 +150,7 @@ async fn in_the_body_of_management() {
             ("POST", "/api/v1/alert-configs".to_owned()),
             ("POST", "/api/v1/ping-keys".to_owned()),
             ("PATCH", "/api/v1/retention".to_owned()),
+            ("POST", "/api/v1/simulate".to_owned()),
             ("PATCH", format!("/api/v1/alert-configs/{}", ours.free)),
             ("POST", format!("/api/v1/monitors/{}/alert-configs", ours.monitor)),
         ] {

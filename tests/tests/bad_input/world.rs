@@ -61,6 +61,8 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, &["/monitors/", "/jobs/", ""], false),
         (Method::GET, &["/monitors/", "/pings"], false),
         (Method::GET, &["/monitors/", "/pings/", ""], false),
+        (Method::GET, &["/monitors/", "/explain"], false),
+        (Method::GET, &["/monitors/", "/simulate"], false),
         (Method::POST, &["/monitors/", "/ping-url"], false),
         // They read a body, and need none.
         (Method::POST, &["/monitors/", "/pause"], false),
@@ -82,6 +84,8 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, &["/ping-keys"], false),
         (Method::POST, &["/ping-keys"], true),
         (Method::DELETE, &["/ping-keys/", ""], false),
+        (Method::GET, &["/schedules/preview?every=60"], false),
+        (Method::POST, &["/simulate"], true),
         (Method::GET, retention, false),
         (Method::PATCH, retention, true),
     ]
@@ -135,6 +139,7 @@ impl Route {
             [_, "/resume"] => json!({}),
             [_, "/alert-configs"] => json!({ "alert_config_ids": [who.free] }),
             ["/ping-keys", ..] => json!({ "name": "a" }),
+            ["/simulate"] => good_simulation(),
             ["/retention"] => json!({ "most_pings": 10, "history_duration": 86_400 }),
             _ => good_monitor(),
         }
@@ -144,6 +149,13 @@ impl Route {
 /// Complete through either door, and for a change.
 pub(crate) fn good_monitor() -> Value {
     json!({ "name": "a", "schedule": { "every": 60 }, "expected_duration": 1, "grace_duration": 2 })
+}
+
+pub(crate) fn good_simulation() -> Value {
+    json!({
+        "schedule": { "every": 60 }, "armed": true, "created_at": "2026-11-22T00:00:00Z",
+        "until": "2026-11-22T01:00:00Z", "signals": [{ "at": "2026-11-22T00:30:00Z", "kind": "start" }],
+    })
 }
 
 pub(crate) fn good_alert_config() -> Value {

@@ -117,7 +117,8 @@ pub async fn history(seed: u64) {
     for client in clients.collect::<Vec<_>>() {
         sent.extend(client.await.unwrap());
     }
-    let end = DateTime::from_timestamp_millis(world.clock.load(Ordering::SeqCst)).unwrap() + Duration::hours(3);
+    let end =
+        DateTime::from_timestamp_millis(world.clock.load(Ordering::SeqCst)).unwrap() + Duration::hours(3);
     first.set_clock(end);
     first.tick().await;
 
@@ -135,7 +136,12 @@ pub async fn history(seed: u64) {
         let instant = |field: &str| is[field].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
         let status = if model.is_paused() { "paused" } else { model.status.name() };
         assert_eq!(
-            (is["status"].as_str().unwrap(), is["running"] == true, instant("next_expected_at"), instant("due_at")),
+            (
+                is["status"].as_str().unwrap(),
+                is["running"] == true,
+                instant("next_expected_at"),
+                instant("due_at")
+            ),
             (status, model.running(), model.next_slot, model.due_at()),
             "{what}"
         );

@@ -163,7 +163,8 @@ async fn history(player: &mut impl Player, seed: u64) {
 async fn with_jumps(player: &mut impl Player, seed: u64) {
     let mut random = SmallRng::seed_from_u64(seed);
     let (mut model, created_at, mut story) = begin(&mut random, player).await;
-    let (mut now, mut latest, mut changed_at, mut last_signal_at) = (created_at, created_at, created_at, None);
+    let (mut now, mut latest, mut changed_at, mut last_signal_at) =
+        (created_at, created_at, created_at, None);
     for _ in 0..STEPS {
         now += match random.random_range(0..8) {
             0 => Duration::hours(1),
@@ -200,7 +201,8 @@ async fn with_jumps(player: &mut impl Player, seed: u64) {
         .map(told)
         .collect();
         player.play(&event, now).await;
-        compare(player, &mut model, by_model, &event, now.max(last_signal_at.unwrap_or(now)), seed, &story).await;
+        compare(player, &mut model, by_model, &event, now.max(last_signal_at.unwrap_or(now)), seed, &story)
+            .await;
     }
     player.forget().await;
 }

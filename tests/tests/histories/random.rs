@@ -69,12 +69,7 @@ impl Event {
 }
 
 /// What happens next. What waited in the spool was received at `oldest` or later.
-pub fn any_event(
-    random: &mut SmallRng,
-    model: &Monitor,
-    oldest: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Event {
+pub fn any_event(random: &mut SmallRng, model: &Monitor, oldest: DateTime<Utc>, now: DateTime<Utc>) -> Event {
     // After a pause the slots that stand ready may be over. Only a tick or a signal finds more, and there was a tick
     // if days have passed since.
     if model.is_paused() && model.due_at().is_some_and(|due_at| due_at < now) {

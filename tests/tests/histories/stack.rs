@@ -81,7 +81,8 @@ impl Player for Stack {
                 .await;
             }
             Event::Sees => {
-                let ends = format!("update outage_span set ended_at = {} where ended_at is null", at(Some(now)));
+                let ends =
+                    format!("update outage_span set ended_at = {} where ended_at is null", at(Some(now)));
                 self.execute(&ends).await;
             }
         }

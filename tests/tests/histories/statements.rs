@@ -143,7 +143,8 @@ impl Player for Statements {
             Event::Spooled(signal, received_at) => self.signal(signal, *received_at, true).await,
             Event::Edit(body) => self.edit(body, now).await,
             Event::Pause(until) => {
-                self.execute(&format!("{judge} call pause_monitor('{id}', {now_as_text}, {});", at(*until))).await;
+                self.execute(&format!("{judge} call pause_monitor('{id}', {now_as_text}, {});", at(*until)))
+                    .await;
             }
             Event::Resume => {
                 let schedule = &self.rules.as_ref().unwrap().schedule;
@@ -152,7 +153,8 @@ impl Player for Statements {
                 self.execute(&format!("{judge} {resume}")).await;
             }
             Event::Snooze(until) => {
-                self.execute(&format!("{judge} call snooze_monitor('{id}', {now_as_text}, {});", at(*until))).await;
+                self.execute(&format!("{judge} call snooze_monitor('{id}', {now_as_text}, {});", at(*until)))
+                    .await;
             }
             Event::Windows(windows) => self.windows(windows, now).await,
             Event::Blind(from, until) => {
@@ -163,7 +165,10 @@ impl Player for Statements {
                 .await;
             }
             Event::Sees => {
-                self.execute(&format!("update outage_span set ended_at = {now_as_text} where ended_at is null")).await;
+                self.execute(&format!(
+                    "update outage_span set ended_at = {now_as_text} where ended_at is null"
+                ))
+                .await;
             }
         }
     }
@@ -228,7 +233,8 @@ const DECIDED: &str = "
 
 /// An instant as SQL.
 pub fn at(instant: Option<DateTime<Utc>>) -> String {
-    instant.map_or("null::timestamptz".to_owned(), |instant| format!("'{}'::timestamptz", instant.to_rfc3339()))
+    instant
+        .map_or("null::timestamptz".to_owned(), |instant| format!("'{}'::timestamptz", instant.to_rfc3339()))
 }
 
 fn slots(schedule: &Schedule, now: DateTime<Utc>) -> String {

@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod crontab_line;
+mod explain;
 mod history;
 mod http;
 mod jobs;
@@ -11,8 +12,10 @@ mod lists;
 mod monitor_slugs;
 mod ping_keys;
 mod ping_url;
+mod preview;
 mod quiet;
 mod retention;
+mod simulate;
 mod status;
 mod warnings;
 mod windows;

@@ -56,7 +56,7 @@ pub(crate) async fn change(
                  fail_keywords = case when $18 then $19 else fail_keywords end,
                  success_keywords = case when $18 then $20 else success_keywords end,
                  start_keywords = case when $18 then $21 else start_keywords end,
-                 min_interval_duration = $22, min_duration = $23,
+                 min_interval_duration = $22, min_duration = $23, edited_at = $24,
                  schedule_version = schedule_version + 1, revision = revision + 1
              where monitor_id = $1 and tenant = $2",
             &[
@@ -83,6 +83,7 @@ pub(crate) async fn change(
                 (&keywords.and_then(|all| all.start.as_ref()), Type::TEXT_ARRAY),
                 (&seconds(rules.min_interval_duration), Type::INT4),
                 (&seconds(rules.min_duration), Type::INT4),
+                (&now, Type::TIMESTAMPTZ),
             ],
         )
         .await
@@ -161,7 +162,7 @@ pub(super) async fn lock(
     Ok(Old { rules: rules_of(row)?, armed: row.try_get("armed")?, next_slot: row.try_get("next_slot")? })
 }
 
-fn rules_of(row: &Row) -> ApiResult<Rules> {
+pub(crate) fn rules_of(row: &Row) -> ApiResult<Rules> {
     let wide = |column: &str| -> Result<Option<i64>, tokio_postgres::Error> {
         Ok(row.try_get::<_, Option<i32>>(column)?.map(i64::from))
     };

@@ -10,7 +10,7 @@ use crate::answers::{ApiError, ApiResult};
 use crate::requests::{Fields, Given, no_nul, wrong};
 
 /// Every field of a body, for the one who mistyped another.
-pub(super) const KNOWN_FIELDS: [&str; 16] = [
+pub(crate) const KNOWN_FIELDS: [&str; 16] = [
     "name",
     "schedule",
     "expected_duration",
@@ -36,7 +36,7 @@ const LONGEST_DEFAULT_GRACE: i64 = 3_600;
 
 /// The rules of a new monitor. A body with `schedule` comes through our door, where everything else has a
 /// default; one without is the original's and needs its three fields.
-pub(super) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Rules> {
+pub(crate) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Rules> {
     let (schedule, expected_duration, grace_duration, alert_on) = if fields.has("schedule") {
         let schedule = schedule(fields.required("schedule")?, now)?;
         let expected = duration_or_null(fields, "expected_duration")?.value();
@@ -71,7 +71,7 @@ pub(super) fn for_creation(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult
 
 /// What a body changes: the original's fields are required, a field that it lacks keeps its value when it
 /// is absent, and null clears it.
-pub(super) struct Change {
+pub(crate) struct Change {
     schedule: Given<Schedule>,
     expected_duration: Option<i64>,
     grace_duration: i64,
@@ -79,7 +79,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    pub(super) fn read(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Self> {
+    pub(crate) fn read(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Self> {
         let expected: Option<i64> = fields.required("expected_duration")?;
         let grace: i64 = fields.required("grace_duration")?;
         Ok(Self {
@@ -90,7 +90,7 @@ impl Change {
         })
     }
 
-    pub(super) fn over(self, old: Rules) -> Rules {
+    pub(crate) fn over(self, old: Rules) -> Rules {
         self.refinements.over(Rules {
             schedule: self.schedule.or_keep(Some(old.schedule)).unwrap_or(Schedule::None),
             expected_duration: self.expected_duration,
@@ -144,7 +144,7 @@ impl Refinements {
 
 /// What a monitor has beside its rules: how it is found, and what is made of its pings. `None` where a body says
 /// nothing, so that an old one keeps its value.
-pub(super) struct Besides {
+pub(crate) struct Besides {
     pub(super) slug: Option<String>,
     pub(super) tags: Option<Vec<String>>,
     pub(super) resume_on_ping: Option<bool>,
@@ -153,7 +153,7 @@ pub(super) struct Besides {
 
 impl Besides {
     /// Null clears what can be cleared; a slug stays.
-    pub(super) fn read(fields: &mut Fields) -> ApiResult<Self> {
+    pub(crate) fn read(fields: &mut Fields) -> ApiResult<Self> {
         let slug = fields.optional::<String>("slug")?.try_map(|text| {
             let why = "it has 1 to 100 characters, of a to z, 0 to 9, _ and -";
             if slug::is_slug(&text) { Ok(text) } else { Err(wrong("slug", &why)) }

@@ -207,20 +207,10 @@ impl Wanted {
         Ok(Self {
             kinds: Some(kinds).filter(|kinds| !kinds.is_empty()),
             rid: rid.transpose()?,
-            since: instant(query, "since")?,
-            until: instant(query, "until")?,
+            since: query.instant("since")?,
+            until: query.instant("until")?,
             limit: limit.transpose()?.unwrap_or(MOST),
             after: after.transpose()?,
         })
-    }
-}
-
-fn instant(query: &Query, name: &str) -> ApiResult<Option<DateTime<Utc>>> {
-    let Some(text) = query.one(name)? else { return Ok(None) };
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(instant) => Ok(Some(instant.to_utc())),
-        Err(_) => {
-            Err(wrong(name, &"it must be an instant like 2026-11-22T12:00:00Z; in a URL a + is written %2B"))
-        }
     }
 }

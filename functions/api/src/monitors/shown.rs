@@ -128,7 +128,7 @@ impl ShownMonitor {
     }
 }
 
-fn shown_schedule(schedule: &Schedule) -> Value {
+pub(crate) fn shown_schedule(schedule: &Schedule) -> Value {
     match schedule {
         Schedule::None => Value::Null,
         Schedule::Every(seconds) => json!({ "every": seconds }),

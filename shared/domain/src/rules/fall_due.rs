@@ -14,7 +14,9 @@ impl Monitor {
         Duration::seconds(run + self.rules.start_grace_duration.unwrap_or(self.rules.grace_duration))
     }
 
-    pub(super) fn slot_deadline(&self) -> Option<DateTime<Utc>> {
+    /// When the slot that is expected next counts as missed.
+    #[must_use]
+    pub fn slot_deadline(&self) -> Option<DateTime<Utc>> {
         self.next_slot.map(|slot| slot + self.slot_allowance())
     }
 

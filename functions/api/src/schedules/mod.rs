@@ -1,0 +1,3 @@
+//! Schedules that no monitor has yet.
+
+pub(crate) mod preview;
