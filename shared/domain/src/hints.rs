@@ -200,6 +200,8 @@ mod tests {
             failure_threshold: 1,
             recovery_threshold: 1,
             alert_on: AlertOn::First,
+            min_interval_duration: None,
+            min_duration: None,
         }
     }
 

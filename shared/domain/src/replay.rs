@@ -168,6 +168,8 @@ mod tests {
             failure_threshold: 1,
             recovery_threshold: 1,
             alert_on,
+            min_interval_duration: None,
+            min_duration: None,
         }
     }
 

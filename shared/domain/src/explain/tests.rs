@@ -20,6 +20,8 @@ fn rules(schedule: Schedule) -> Rules {
         failure_threshold: 1,
         recovery_threshold: 1,
         alert_on: AlertOn::First,
+        min_interval_duration: None,
+        min_duration: None,
     }
 }
 
