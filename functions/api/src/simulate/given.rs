@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with at, kind, and maybe rid and exit_status")]
 struct GivenSignal {
     at: String,
     kind: String,
