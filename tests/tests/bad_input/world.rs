@@ -233,16 +233,10 @@ impl Refusal {
     }
 }
 
-/// What late-check would have written of the spool, and of a time in which it saw nothing; and a window.
+/// What late-check would have written of the spool.
 async fn spool_something(cronmon: &CronMon) {
     let statement = "insert into spool_watch (seen_at, empty_at, waiting) values (now(), now(), 0);
-         insert into parked_signal values (gen_random_uuid(), now(), 'no signal', 'x');
-         insert into outage_span (span_id, kind, began_at, ended_at)
-         values (gen_random_uuid(), 'blind', now(), now());
-         insert into unknown_verdict (monitor_id, deadline_at, tenant, span_id)
-         select monitor_id, now(), tenant, span_id from monitor, outage_span;
-         insert into maintenance_window (window_id, tenant, name, created_at, duration, starts)
-         values (gen_random_uuid(), 'acme', 'a', now(), 60, '{}');";
+         insert into parked_signal values (gen_random_uuid(), now(), 'no signal', 'x');";
     cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
 }
 

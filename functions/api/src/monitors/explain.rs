@@ -127,7 +127,8 @@ pub(crate) async fn explain(
 
     let mut history = around(&**client, monitor_id, at).await?;
     let paused = pause_at(row, &mut history, at)?;
-    let found = find_slot(&rules, armed, created_at, &history, at, now)?;
+    let resume_on_ping = row.try_get("resume_on_ping")?;
+    let found = find_slot(&rules, armed, resume_on_ping, created_at, &history, at, now)?;
     let edited_since = edited_at.is_some_and(|edited| edited > at);
     let facts = facts(&**client, &tenant, monitor_id, found, &history, at, edited_since).await?;
     let quiet = quiet(&**client, &tenant, row, &history, at).await?;
@@ -192,6 +193,7 @@ pub(crate) async fn explain(
 fn find_slot(
     rules: &Rules,
     armed: bool,
+    resume_on_ping: bool,
     created_at: DateTime<Utc>,
     history: &[Recorded],
     at: DateTime<Utc>,
@@ -200,7 +202,7 @@ fn find_slot(
     // Verdicts do not depend on which of them are told; where the first is, years of misses are one look.
     let rules = Rules { alert_on: AlertOn::First, ..rules.clone() };
     let start_at = |began, armed| (Replay::new(rules.clone(), armed, began, MOST_DEADLINES), began);
-    let (start, began) = match (&rules.schedule, history.first()) {
+    let (mut start, began) = match (&rules.schedule, history.first()) {
         (_, None) => start_at(created_at, armed),
         // Whether it was armed before is not known; where the first one came in time, it answers its slot.
         (Schedule::Cron(cron), Some(first)) => {
@@ -212,6 +214,7 @@ fn find_slot(
         }
         (Schedule::None | Schedule::Every(_), Some(first)) => start_at(first.received_at, false),
     };
+    start.monitor.set_resume_on_ping(resume_on_ping);
     // Where more came than was read, what became of the slot is known up to there.
     let after = history.iter().filter(|recorded| recorded.received_at > at).count();
     let known_until = match history.last() {

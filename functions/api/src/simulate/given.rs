@@ -79,7 +79,7 @@ pub(crate) async fn simulate(
     fields.warn_of_rest(&known, &mut warnings);
 
     let grace_duration = rules.grace_duration;
-    let simulation = Simulation { rules, armed, began, events, since: began, until };
+    let simulation = Simulation { rules, armed, resume_on_ping: false, began, events, since: began, until };
     Ok(Data::one(Answer { simulated: simulation.run().await?, grace_duration, warnings }))
 }
 
