@@ -256,6 +256,9 @@ impl Account {
         if self.at < self.created_at {
             return Verdict::NothingExpected;
         }
+        if self.paused.is_some() {
+            return Verdict::Paused;
+        }
         if let Some(alert) = self.decisive_alert() {
             return match (alert.fact.alert_type(), &alert.fact) {
                 (AlertType::Failed, _) => Verdict::Failed,
@@ -265,9 +268,6 @@ impl Account {
         }
         if self.blind.is_some() {
             return Verdict::Unknown;
-        }
-        if self.paused.is_some() {
-            return Verdict::Paused;
         }
         let outcome = self.expected.as_ref().map(|expected| expected.outcome);
         match (outcome, &self.run) {
@@ -299,7 +299,7 @@ impl Account {
         let verdict = self.verdict();
         let clock = Clock { zone: self.zone, today: self.now };
         let time = |instant: DateTime<Utc>| clock.time(instant);
-        if self.at >= self.created_at
+        if matches!(verdict, Verdict::Missed | Verdict::Overran | Verdict::Failed)
             && let Some(alert) = self.decisive_alert()
         {
             return sentence(alert);

@@ -6,7 +6,7 @@ use std::fmt;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::alert::Alert;
-use crate::rules::{AlertOn, Monitor, Rules, Signal, SignalKind, Status, first_slot};
+use crate::rules::{AlertOn, Monitor, Rules, Signal, SignalKind, Status};
 
 /// As many open jobs as a monitor has in the database; one more, and the oldest is abandoned.
 const MOST_OPEN_JOBS: usize = 1_000;
@@ -40,12 +40,6 @@ pub struct Replay {
     pub monitor: Monitor,
     most_deadlines: usize,
     deadlines: usize,
-    paused: Option<Pause>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    until: Option<DateTime<Utc>>,
 }
 
 impl Replay {
@@ -53,12 +47,7 @@ impl Replay {
     #[must_use]
     pub fn new(rules: Rules, armed: bool, now: DateTime<Utc>, most_deadlines: usize) -> Self {
         let monitor = Monitor::new(rules, armed, now);
-        Self { monitor, most_deadlines, deadlines: 0, paused: None }
-    }
-
-    #[must_use]
-    pub fn is_paused(&self) -> bool {
-        self.paused.is_some()
+        Self { monitor, most_deadlines, deadlines: 0 }
     }
 
     /// Time passes, and everything falls due whose deadline lies before `now`.
@@ -66,11 +55,6 @@ impl Replay {
     /// # Errors
     /// [`TooManyDeadlines`].
     pub fn pass(&mut self, now: DateTime<Utc>) -> Result<Vec<Alert>, TooManyDeadlines> {
-        match self.paused {
-            Some(Pause { until: Some(until) }) if until <= now => self.resume(until),
-            Some(_) => return Ok(Vec::new()),
-            None => {}
-        }
         let mut alerts = Vec::new();
         while let Some(due) = self.monitor.due_at().filter(|due| *due < now) {
             self.deadlines += 1;
@@ -94,27 +78,16 @@ impl Replay {
     pub fn happen(&mut self, event: &Event, at: DateTime<Utc>) -> Result<Vec<Alert>, TooManyDeadlines> {
         let mut alerts = self.pass(at)?;
         match event {
-            Event::Signal(_) if self.is_paused() => {}
             Event::Signal(signal) => {
                 alerts.extend(self.monitor.apply(signal, at));
                 if signal.kind != SignalKind::Log {
                     self.tidy(at);
                 }
             }
-            Event::Pause { until } => {
-                self.paused = Some(Pause { until: *until });
-                self.monitor.next_slot = None;
-                self.abandon(usize::MAX, at);
-            }
-            Event::Resume => self.resume(at),
+            Event::Pause { until } => alerts.extend(self.monitor.pause(*until, at)),
+            Event::Resume => alerts.extend(self.monitor.resume(at)),
         }
         Ok(alerts)
-    }
-
-    fn resume(&mut self, at: DateTime<Utc>) {
-        if self.paused.take().is_some() && self.monitor.armed {
-            self.monitor.next_slot = first_slot(&self.monitor.rules.schedule, at);
-        }
     }
 
     /// How many runs are open.
@@ -243,6 +216,7 @@ mod tests {
         replay.happen(&signal(SignalKind::Start, None), began).unwrap();
         replay.happen(&Event::Pause { until: None }, utc("2026-11-22T01:00:00Z")).unwrap();
         assert_eq!((replay.open_jobs(), replay.monitor.due_at()), (0, None));
+        assert!(replay.monitor.is_paused());
         assert_eq!(replay.happen(&signal(SignalKind::Fail, None), utc("2026-11-22T02:00:00Z")).unwrap(), []);
         assert_eq!(replay.happen(&Event::Resume, utc("2026-11-24T03:30:00Z")).unwrap(), []);
         assert_eq!(replay.monitor.next_slot, Some(utc("2026-11-25T03:00:00Z")));

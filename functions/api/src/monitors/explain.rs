@@ -10,10 +10,10 @@ use std::collections::BTreeSet;
 use axum::extract::State;
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
 use domain::clock_change::changes_between;
-use domain::explain::{Account, Expected, Outcome, Span, slot_at};
+use domain::explain::{Account, Expected, Outcome, Span, last_slot_of, slot_at};
 use domain::hints::{Hint, hints};
 use domain::replay::Replay;
-use domain::{Rules, Schedule, SignalKind};
+use domain::{AlertOn, Rules, Schedule, SignalKind};
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -33,7 +33,7 @@ use crate::simulate::ShownAlert;
 const SHOWN: usize = 20;
 
 /// Deadlines that pass in those signals.
-const MOST_DEADLINES: usize = 10_000;
+const MOST_DEADLINES: usize = 30_000;
 
 /// A change of the clocks this near to a slot is worth a word.
 const NEAR: Duration = Duration::days(1);
@@ -127,8 +127,10 @@ pub(crate) async fn explain(
 
     let mut history = around(&**client, monitor_id, at).await?;
     let paused = pause_at(row, &mut history, at)?;
-    let found = find_slot(&rules, armed, created_at, &history, at, now)?;
-    let facts = facts(&**client, &tenant, monitor_id, found, &history, at).await?;
+    let resume_on_ping = row.try_get("resume_on_ping")?;
+    let found = find_slot(&rules, armed, resume_on_ping, created_at, &history, at, now)?;
+    let edited_since = edited_at.is_some_and(|edited| edited > at);
+    let facts = facts(&**client, &tenant, monitor_id, found, &history, at, edited_since).await?;
     let quiet = quiet(&**client, &tenant, row, &history, at).await?;
     drop(client);
 
@@ -155,7 +157,6 @@ pub(crate) async fn explain(
         failure_threshold: rules.failure_threshold,
         expected,
     };
-    let edited_since = edited_at.is_some_and(|edited| edited > at);
     let pings: Vec<(DateTime<Utc>, SignalKind)> = history
         .iter()
         .filter_map(|ping| Some((ping.received_at, SignalKind::from_name(&ping.kind)?)))
@@ -192,15 +193,28 @@ pub(crate) async fn explain(
 fn find_slot(
     rules: &Rules,
     armed: bool,
+    resume_on_ping: bool,
     created_at: DateTime<Utc>,
     history: &[Recorded],
     at: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> ApiResult<Option<Expected>> {
-    // Whether it was armed at its creation is not known once a signal came.
-    let armed = history.is_empty() && armed;
-    let began = history.first().map_or(created_at, |first| first.received_at);
-    let start = Replay::new(rules.clone(), armed, began, MOST_DEADLINES);
+    // Verdicts do not depend on which of them are told; where the first is, years of misses are one look.
+    let rules = Rules { alert_on: AlertOn::First, ..rules.clone() };
+    let start_at = |began, armed| (Replay::new(rules.clone(), armed, began, MOST_DEADLINES), began);
+    let (mut start, began) = match (&rules.schedule, history.first()) {
+        (_, None) => start_at(created_at, armed),
+        // Whether it was armed before is not known; where the first one came in time, it answers its slot.
+        (Schedule::Cron(cron), Some(first)) => {
+            let slot = last_slot_of(cron, first.received_at).filter(|slot| *slot > created_at);
+            let before = slot.map(|slot| start_at(slot - Duration::microseconds(1), true));
+            let in_time =
+                before.filter(|(start, _)| start.monitor.slot_deadline() >= Some(first.received_at));
+            in_time.unwrap_or_else(|| start_at(first.received_at, false))
+        }
+        (Schedule::None | Schedule::Every(_), Some(first)) => start_at(first.received_at, false),
+    };
+    start.monitor.set_resume_on_ping(resume_on_ping);
     // Where more came than was read, what became of the slot is known up to there.
     let after = history.iter().filter(|recorded| recorded.received_at > at).count();
     let known_until = match history.last() {

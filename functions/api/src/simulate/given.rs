@@ -26,7 +26,7 @@ pub(crate) struct Answer {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object with at, kind, and maybe rid and exit_status")]
 struct GivenSignal {
     at: String,
     kind: String,
@@ -79,7 +79,7 @@ pub(crate) async fn simulate(
     fields.warn_of_rest(&known, &mut warnings);
 
     let grace_duration = rules.grace_duration;
-    let simulation = Simulation { rules, armed, began, events, since: began, until };
+    let simulation = Simulation { rules, armed, resume_on_ping: false, began, events, since: began, until };
     Ok(Data::one(Answer { simulated: simulation.run().await?, grace_duration, warnings }))
 }
 

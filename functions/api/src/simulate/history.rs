@@ -100,10 +100,12 @@ pub(crate) async fn simulate(
     let armed = history.is_empty() && monitor.try_get("armed")?;
     let began =
         history.first().map_or(created_at.max(since - OLDEST_BEFORE).min(until), |first| first.received_at);
+    let resume_on_ping = monitor.try_get("resume_on_ping")?;
     let recorded_counts = recorded(&**client, monitor_id, since, until).await?;
     drop(client);
 
-    let simulation = Simulation { rules, armed, began, events: events_of(&history), since, until };
+    let simulation =
+        Simulation { rules, armed, resume_on_ping, began, events: events_of(&history), since, until };
     let simulated = simulation.run().await?;
     let bad = |counts: &Counts| {
         counts.iter().filter(|(kind, _)| ["late", "failed"].contains(&kind.as_str())).map(|(_, n)| n).sum()

@@ -35,6 +35,8 @@ static TURN: Semaphore = Semaphore::const_new(1);
 struct Simulation {
     rules: Rules,
     armed: bool,
+    /// Whether the next ping ends a pause.
+    resume_on_ping: bool,
     began: DateTime<Utc>,
     events: Vec<(DateTime<Utc>, Event)>,
     /// Alerts before it are not told.
@@ -108,6 +110,7 @@ impl Simulation {
     fn play(self) -> ApiResult<Simulated> {
         let too_many = |e| wrong("until", &e);
         let mut replay = Replay::new(self.rules, self.armed, self.began, MOST_DEADLINES);
+        replay.monitor.set_resume_on_ping(self.resume_on_ping);
         let mut alerts = Vec::new();
         for (at, event) in &self.events {
             alerts.extend(replay.happen(event, *at).map_err(too_many)?);
@@ -126,7 +129,7 @@ impl Simulation {
             running: replay.monitor.running(),
             open_runs: replay.open_jobs(),
             armed: replay.monitor.armed,
-            paused: replay.is_paused(),
+            paused: replay.monitor.is_paused(),
             next_expected_at: replay.monitor.next_slot,
             due_at: replay.monitor.due_at(),
             alert_counts,

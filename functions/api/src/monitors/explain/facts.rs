@@ -118,11 +118,13 @@ pub(super) async fn facts(
     mut expected: Option<Expected>,
     history: &[Recorded],
     at: DateTime<Utc>,
+    edited_since: bool,
 ) -> ApiResult<Facts> {
-    let answered_by = match expected.as_ref().map(|expected| expected.outcome) {
-        Some(Outcome::Answered { by }) => history.get(by).and_then(|signal| signal.job_id),
+    let answer = match expected.as_ref().map(|expected| expected.outcome) {
+        Some(Outcome::Answered { by }) => history.get(by),
         _ => None,
     };
+    let answered_by = answer.and_then(|signal| signal.job_id);
     // Relies on the primary key and the index job_newest_first.
     let rows = client
         .query_typed(
@@ -145,23 +147,25 @@ pub(super) async fn facts(
         .filter(|(_, run)| run.announced && run.succeeded.is_some())
         .filter_map(|(_, run)| Some((run.ended_at? - run.started_at).num_seconds()))
         .collect();
-    let run = match answered_by {
-        Some(id) => runs.into_iter().find(|(job_id, _)| *job_id == id),
-        // The newest one, where it can be about this slot.
-        None => runs.into_iter().find(|(_, run)| run.started_at <= at).filter(|(_, run)| {
-            expected.as_ref().is_none_or(|expected| {
-                run.started_at >= expected.slot
-                    || expected.slot > at
-                    || run.ended_at.is_none_or(|ended| ended > at)
-            })
-        }),
-    };
-    let (alerts, missed) =
-        alerts(client, tenant, monitor_id, expected.as_ref(), run.as_ref().map(|(id, _)| *id), at).await?;
+    // From when on a run can be about this slot, and not about one before.
+    let since = expected
+        .as_ref()
+        .map(|expected| answer.map_or(expected.slot, |answer| expected.slot.min(answer.received_at)));
+    let newest = runs.iter().find(|(_, run)| run.started_at <= at).filter(|(_, run)| {
+        since.is_none_or(|since| {
+            since > at || run.started_at >= since || run.ended_at.is_none_or(|end| end >= since)
+        })
+    });
+    let is_bad = |run: &Run| run.overran_at.is_some() || run.succeeded == Some(false);
+    let answering = runs.iter().find(|(job_id, _)| Some(*job_id) == answered_by);
+    let run = newest.filter(|(_, run)| is_bad(run)).or(answering).or(newest).cloned();
+    let job_id = run.as_ref().map(|(job_id, _)| *job_id);
+    let slot = expected.as_ref().map(|expected| expected.slot).filter(|slot| *slot <= at);
+    let (alerts, missed) = alerts(client, tenant, monitor_id, slot, job_id, at, edited_since).await?;
     if let Some((slot, deadline)) = missed {
         expected = Some(Expected { slot, deadline, outcome: Outcome::Missed { silence: None } });
     }
-    let blind = blind(client, tenant, monitor_id, expected.as_ref(), run.as_ref().map(|(id, _)| *id)).await?;
+    let blind = blind(client, tenant, monitor_id, expected.as_ref(), job_id).await?;
     Ok(Facts { expected, run, alerts, blind, durations })
 }
 
@@ -180,18 +184,18 @@ fn run_of(row: &Row) -> ApiResult<(Uuid, Run)> {
 
 type MissedSlot = (DateTime<Utc>, DateTime<Utc>);
 
-/// The alerts about the slot or the run, with the recovery from them; and the slot that was missed by them, with its
-/// deadline: by rules that were others then, it may be another one.
+/// The alerts about the slot, or a later one up to the instant, and about the run, with the recovery from them; and
+/// the slot that was missed by them, with its deadline: by rules that were others then, it may be another one.
+/// Without a slot, the one that was waited for at the instant; where the rules were changed since, the last one.
 async fn alerts(
     client: &impl GenericClient,
     tenant: &Tenant,
     monitor_id: Uuid,
-    expected: Option<&Expected>,
+    slot: Option<DateTime<Utc>>,
     run: Option<Uuid>,
     at: DateTime<Utc>,
+    edited_since: bool,
 ) -> ApiResult<(Vec<Alert>, Option<MissedSlot>)> {
-    // Of a slot that is to come there is none. Without a slot, the one whose wait the instant lies in.
-    let from = expected.map(|expected| expected.slot);
     // Relies on the index of the constraint on monitor_id, cause and about, and on alert_of_incident.
     let statement = format!(
         "with of_this as (
@@ -199,7 +203,7 @@ async fn alerts(
               where monitor_id = $1 and tenant = $2 and cause = 'missed' and type = 'late'
                 and about <= to_char($3 at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
                 and (about >= to_char($4 at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')
-                     or $4 is null and at >= $3)
+                     or $4 is null and (at >= $3 or $7))
               order by about desc limit 1)
              union all
              (select * from alert
@@ -222,9 +226,10 @@ async fn alerts(
                 (&monitor_id, Type::UUID),
                 (&tenant.0, Type::TEXT),
                 (&at, Type::TIMESTAMPTZ),
-                (&from, Type::TIMESTAMPTZ),
+                (&slot, Type::TIMESTAMPTZ),
                 (&run, Type::UUID),
                 (&MOST_ALERTS, Type::INT8),
+                (&edited_since, Type::BOOL),
             ],
         )
         .await?;
