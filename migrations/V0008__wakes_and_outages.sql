@@ -15,7 +15,10 @@ create index outage_span_untold on outage_span (ended_at) where noticed_at is nu
 -- Relies on the indexes monitor_due, one probe for each second that has a deadline and one more, and
 -- monitor_short_span.
 create function wanted_wakes(p_now timestamptz, out looked_at timestamptz, out delays integer[])
-language plpgsql as $$
+language plpgsql
+-- What the planner guesses of the sums in the index's condition would make it read the whole table for its few.
+set enable_seqscan = off
+as $$
 declare
     v_sent timestamptz[] := (select wakes from late_check_watch);
     v_each boolean;
@@ -180,7 +183,7 @@ declare
 begin
     for s in
         select * from outage_span where noticed_at is null and ended_at <= p_until
-        order by ended_at for update skip locked
+        order by ended_at for no key update skip locked
     loop
         for v_tenant in
             select distinct c.tenant from alert_config c

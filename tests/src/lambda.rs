@@ -227,9 +227,13 @@ impl Queue {
         self.call("SendMessage", message).await;
     }
 
-    /// How many messages it has, those under way among them.
+    /// How many messages it has, those under way and those that are delayed among them.
     pub async fn count(&self) -> i64 {
-        let wanted = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+        let wanted = [
+            "ApproximateNumberOfMessages",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateNumberOfMessagesDelayed",
+        ];
         let answer =
             self.call("GetQueueAttributes", json!({ "QueueUrl": self.url, "AttributeNames": wanted })).await;
         let number = |name| answer["Attributes"][name].as_str().unwrap().parse::<i64>().unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::error::DisplayErrorContext;
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{BatchResultErrorEntry, SendMessageBatchRequestEntry};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, stream};
 use serde_json::json;
@@ -79,7 +79,7 @@ impl WakeQueue {
         match call.send().await {
             Ok(answer) => {
                 if !answer.failed().is_empty() {
-                    let codes: Vec<&str> = answer.failed().iter().map(|failed| failed.code()).collect();
+                    let codes: Vec<&str> = answer.failed().iter().map(BatchResultErrorEntry::code).collect();
                     tracing::error!(?codes, "some wakes were not sent: the queue refused them");
                 }
                 let sent = answer.successful().iter().filter_map(|sent| sent.id().parse::<usize>().ok());
