@@ -62,7 +62,8 @@ async fn they_are_attached_listed_and_detached() {
         list.body["data"],
         json!([{
             "alert_config_id": id(&configs[1]), "name": "hook", "active": true, "on_late": true, "on_error": true,
-            "on_recovered": true, "default": false, "type": "webhook", "broken": null, "monitors": 2,
+            "on_recovered": true, "on_warning": true, "default": false, "type": "webhook", "broken": null,
+            "monitors": 2,
         }])
     );
     // The monitors of an alert config come in the order in which they were attached.

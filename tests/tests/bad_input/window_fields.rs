@@ -25,13 +25,13 @@ async fn refused_at(world: &World, method: Method, path: &str, field: &str, body
 }
 
 /// A good body but for these fields.
-fn once(fields: Value) -> Value {
+fn once(fields: &Value) -> Value {
     let mut body = json!({ "starts_at": "2026-11-22T13:00:00Z", "duration": 60, "tags": ["a"] });
     body.as_object_mut().unwrap().append(&mut fields.as_object().unwrap().clone());
     body
 }
 
-fn again(fields: Value) -> Value {
+fn again(fields: &Value) -> Value {
     let mut body = json!({ "cron": "0 3 * * *", "timezone": "UTC", "duration": 60, "tags": ["a"] });
     body.as_object_mut().unwrap().append(&mut fields.as_object().unwrap().clone());
     body
@@ -51,8 +51,8 @@ async fn each_field_has_its_limits() {
         json!([]),
         json!({}),
     ] {
-        refused(&world, "duration", once(json!({ "duration": duration }))).await;
-        refused(&world, "duration", again(json!({ "duration": duration }))).await;
+        refused(&world, "duration", once(&json!({ "duration": duration }))).await;
+        refused(&world, "duration", again(&json!({ "duration": duration }))).await;
     }
     for instant in [
         json!(""),
@@ -64,15 +64,15 @@ async fn each_field_has_its_limits() {
         json!(true),
         json!([]),
     ] {
-        refused(&world, "starts_at", once(json!({ "starts_at": instant }))).await;
-        refused(&world, "ends_at", once(json!({ "ends_at": instant, "duration": null }))).await;
+        refused(&world, "starts_at", once(&json!({ "starts_at": instant }))).await;
+        refused(&world, "ends_at", once(&json!({ "ends_at": instant, "duration": null }))).await;
     }
     // Over already, or too far ahead: the clock stands at noon.
-    refused(&world, "ends_at", once(json!({ "starts_at": "2026-11-22T11:59:00Z" }))).await;
-    refused(&world, "ends_at", once(json!({ "starts_at": "0000-01-01T00:00:00Z", "duration": 31_622_400 })))
+    refused(&world, "ends_at", once(&json!({ "starts_at": "2026-11-22T11:59:00Z" }))).await;
+    refused(&world, "ends_at", once(&json!({ "starts_at": "0000-01-01T00:00:00Z", "duration": 31_622_400 })))
         .await;
-    refused(&world, "starts_at", once(json!({ "starts_at": "2027-11-23T12:00:01Z" }))).await;
-    refused(&world, "starts_at", once(json!({ "starts_at": "9999-12-31T23:59:59Z" }))).await;
+    refused(&world, "starts_at", once(&json!({ "starts_at": "2027-11-23T12:00:01Z" }))).await;
+    refused(&world, "starts_at", once(&json!({ "starts_at": "9999-12-31T23:59:59Z" }))).await;
     for end in [
         "2026-11-22T13:00:00Z",
         "2026-11-22T12:59:00Z",
@@ -81,9 +81,9 @@ async fn each_field_has_its_limits() {
         "2027-11-23T13:00:01Z",
         "9999-12-31T23:59:60Z",
     ] {
-        refused(&world, "ends_at", once(json!({ "ends_at": end, "duration": null }))).await;
+        refused(&world, "ends_at", once(&json!({ "ends_at": end, "duration": null }))).await;
     }
-    refused(&world, "ends_at", once(json!({ "ends_at": "2026-11-22T13:01:01Z" }))).await;
+    refused(&world, "ends_at", once(&json!({ "ends_at": "2026-11-22T13:01:01Z" }))).await;
     for cron in [
         json!(""),
         json!("x"),
@@ -96,14 +96,14 @@ async fn each_field_has_its_limits() {
         json!(1),
         json!([]),
     ] {
-        refused(&world, "cron", again(json!({ "cron": cron }))).await;
+        refused(&world, "cron", again(&json!({ "cron": cron }))).await;
     }
     for zone in [json!(""), json!("Mars"), json!("UTC\0"), json!("+02:00"), json!(1), json!([]), json!(true)]
     {
-        refused(&world, "timezone", again(json!({ "timezone": zone }))).await;
+        refused(&world, "timezone", again(&json!({ "timezone": zone }))).await;
     }
     for name in [json!(1), json!(true), json!([]), json!("a\0"), json!("x".repeat(4_097))] {
-        refused(&world, "name", once(json!({ "name": name }))).await;
+        refused(&world, "name", once(&json!({ "name": name }))).await;
     }
     let many: Vec<String> = (0..21).map(|n| n.to_string()).collect();
     for tags in [
@@ -118,7 +118,7 @@ async fn each_field_has_its_limits() {
         json!([null]),
         json!(many),
     ] {
-        refused(&world, "tags", once(json!({ "tags": tags }))).await;
+        refused(&world, "tags", once(&json!({ "tags": tags }))).await;
     }
     let many: Vec<Uuid> = (0..101).map(|_| Uuid::new_v4()).collect();
     for ids in [
@@ -133,18 +133,18 @@ async fn each_field_has_its_limits() {
         json!([world.ours.monitor, world.theirs.monitor]),
         json!([many[1], many[2]]),
     ] {
-        refused(&world, "monitor_ids", once(json!({ "monitor_ids": ids }))).await;
+        refused(&world, "monitor_ids", once(&json!({ "monitor_ids": ids }))).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_window_comes_once_or_again_and_covers_somebody() {
     let world = World::new().await;
-    refused(&world, "cron", once(json!({ "cron": "0 3 * * *" }))).await;
-    refused(&world, "timezone", once(json!({ "timezone": "UTC" }))).await;
-    refused(&world, "ends_at", again(json!({ "ends_at": "2026-11-22T13:00:00Z" }))).await;
-    refused(&world, "monitor_ids", once(json!({ "tags": [], "monitor_ids": [] }))).await;
-    refused(&world, "monitor_ids", once(json!({ "tags": null, "monitor_ids": null }))).await;
+    refused(&world, "cron", once(&json!({ "cron": "0 3 * * *" }))).await;
+    refused(&world, "timezone", once(&json!({ "timezone": "UTC" }))).await;
+    refused(&world, "ends_at", again(&json!({ "ends_at": "2026-11-22T13:00:00Z" }))).await;
+    refused(&world, "monitor_ids", once(&json!({ "tags": [], "monitor_ids": [] }))).await;
+    refused(&world, "monitor_ids", once(&json!({ "tags": null, "monitor_ids": null }))).await;
     refused(&world, "starts_at", json!({ "tags": ["a"], "cron": null })).await;
 
     let post = async |field: &str, body: Value| {

@@ -46,7 +46,7 @@ fn without_unknown(window: &Value) -> Value {
 }
 
 /// `window` but for these fields.
-fn with(window: &Value, fields: Value) -> Value {
+fn with(window: &Value, fields: &Value) -> Value {
     let mut window = window.clone();
     window.as_object_mut().unwrap().append(&mut fields.as_object().unwrap().clone());
     window
@@ -160,7 +160,7 @@ async fn a_change_keeps_what_it_does_not_mention() {
         "starts_at": "2026-11-22T14:00:00Z", "ends_at": "2026-11-22T14:01:00Z",
         "next_starts_at": "2026-11-22T14:00:00Z", "next_ends_at": "2026-11-22T14:01:00Z",
     });
-    let window = with(&window, times);
+    let window = with(&window, &times);
     assert_eq!(change(&cronmon, &window, moved).await, window);
     for (body, fields) in [
         (json!({ "name": null }), json!({ "name": "" })),

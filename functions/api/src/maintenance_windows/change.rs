@@ -4,7 +4,7 @@ use axum::extract::State;
 use chrono::SubsecRound as _;
 use tokio_postgres::types::Type;
 
-use super::decisions::{Said, When, Window, existing, none_is_missing};
+use super::decisions::{Said, Window, existing, none_is_missing};
 use super::read::{ShownWindow, one_window};
 use super::{look_again, take_turns};
 use crate::App;
@@ -68,7 +68,7 @@ pub(crate) async fn change(
                     (&when.cron().map(domain::Cron::expression), Type::TEXT),
                     (&when.zone(), Type::TEXT),
                     // At most domain::MAX_DURATION, which fits.
-                    (&i32::try_from(When::duration(&when)).ok(), Type::INT4),
+                    (&i32::try_from(when.duration()).ok(), Type::INT4),
                     (&starts.instants, Type::TIMESTAMPTZ_ARRAY),
                     (&starts.refill_at, Type::TIMESTAMPTZ),
                 ],
