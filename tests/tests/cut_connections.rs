@@ -4,7 +4,7 @@
 
 use chrono::Duration as Span;
 use cronmon_tests::contents::count;
-use cronmon_tests::databases::{new_database, pool};
+use cronmon_tests::databases::pool;
 use cronmon_tests::proxy::{Cut, Proxy, port_of};
 use cronmon_tests::{CronMon, Receiver};
 use database::due::Until;
@@ -244,12 +244,4 @@ async fn each_event_five_times_at_once_is_like_once() {
     assert_eq!(behind.has("select count(*) from signal").await, 1);
     cronmon.deliver().await;
     assert_eq!(behind.receiver.types_about("five"), ["failed"]);
-}
-
-/// Kept from being used: a database without a proxy is the others' control.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_cuts_nothing_changes_nothing() {
-    let proxy = Proxy::before(port_of(&new_database().await)).await;
-    proxy.cut_after(1_000, Cut::Message);
-    assert!(!proxy.has_cut());
 }
