@@ -88,7 +88,8 @@ async fn late_check_at_every_message_to_postgres() {
         let until = Until { now: Some(behind.cronmon.now()), ..Until::default() };
         let ticked = late_check::tick(&pool, until, None, |_| async {}).await;
         let was_cut = behind.proxy.has_cut();
-        assert_eq!(ticked.is_err(), was_cut, "{what}: {ticked:?}");
+        // Where it only looked after maintenance windows it goes on.
+        assert!(ticked.is_ok() || was_cut, "{what}: {ticked:?}");
         // The next minute's.
         late_check::tick(&pool, until, None, |_| async {}).await.unwrap();
         assert_eq!(behind.has("select count(*) from alert").await, MONITORS as i64, "{what}");
