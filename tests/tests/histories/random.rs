@@ -70,9 +70,10 @@ impl Event {
 
 /// What happens next. What waited in the spool was received at `oldest` or later.
 pub fn any_event(random: &mut SmallRng, model: &Monitor, oldest: DateTime<Utc>, now: DateTime<Utc>) -> Event {
-    // After a pause the slots that stand ready may be over. Only a tick or a signal finds more, and there was a tick
-    // if days have passed since.
-    if model.is_paused() && model.due_at().is_some_and(|due_at| due_at < now) {
+    // After a pause or a blind time the slots that stand ready may be over. Only a tick or a signal finds more, and
+    // there was a tick if so much time has passed since.
+    let may_run_out = model.is_paused() || !model.blind.is_empty();
+    if may_run_out && model.due_at().is_some_and(|due_at| due_at < now) {
         return if random.random() { Event::Tick } else { Event::Signal(any_signal(random)) };
     }
     if model.is_paused() && random.random_bool(0.2) {

@@ -106,7 +106,7 @@ impl Statements {
 /// What is held is looked at anew, as after every change of a window.
 pub fn look_at_held(now: &str) -> String {
     format!(
-        "update monitor set held_until = {now}, revision = revision + 1,
+        "update monitor set held_until = least(held_until, {now}), revision = revision + 1,
              due_at = case when paused_at is null then least(due_at, {now}) else due_at end
          where held_until is not null;"
     )

@@ -31,7 +31,7 @@ async fn due() -> (Stack, Receiver) {
 }
 
 /// A function that speaks to Postgres and the queue through proxies.
-async fn function_behind(name: &str, stack: &Stack, postgres: &Proxy, moto: &Proxy) -> Function {
+pub(crate) async fn function_behind(name: &str, stack: &Stack, postgres: &Proxy, moto: &Proxy) -> Function {
     let settings: Settings = [
         ("DATABASE_URL", postgres.in_front_of(&stack.database_url)),
         ("DELIVERY_QUEUE_URL", moto.in_front_of(&stack.queue.url)),
@@ -96,7 +96,7 @@ async fn killed_at(k: i64, function: &Arc<Function>, event: &Value, proxy: &Prox
 }
 
 /// How often it was killed, at a different point each time, until it said all that it had to say.
-async fn at_every_point(
+pub(crate) async fn at_every_point(
     name: &str,
     through: &str,
     work: impl AsyncFn(&Stack, &Receiver, &Arc<Function>, &Proxy, i64) -> bool,
@@ -119,7 +119,7 @@ async fn at_every_point(
     panic!("{name} never said all that it had to say");
 }
 
-fn schedule() -> Value {
+pub(crate) fn schedule() -> Value {
     serde_json::from_str(&sample("late-check-schedule")).unwrap()
 }
 

@@ -3,6 +3,7 @@
 mod blind;
 mod chaos;
 mod crashes;
+mod cuts;
 mod database_access;
 mod events;
 mod frozen;
