@@ -276,6 +276,8 @@ impl Account {
             }
             (Some(Outcome::NotJudged), _) => Verdict::NotJudged,
             (Some(Outcome::Missed { .. }), _) => Verdict::Missed,
+            // A run that goes on now says nothing of a slot to come.
+            (Some(Outcome::Pending), _) if self.at > self.now => Verdict::Pending,
             (_, Some(run)) if run.overran_at.is_some() => Verdict::Overran,
             (_, Some(run)) if run.succeeded == Some(false) => Verdict::Failed,
             (_, Some(run)) if run.ended_at.is_none() => Verdict::Running,

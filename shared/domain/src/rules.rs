@@ -137,6 +137,8 @@ pub struct Monitor {
     pub announces_starts: bool,
     pub next_slot: Option<DateTime<Utc>>,
     pub last_success_at: Option<DateTime<Utc>>,
+    /// Since when its slots are found: a signal that was received before an edit expects none before that.
+    slots_from: DateTime<Utc>,
     /// Of signals that count: a log is none.
     last_signal_at: Option<DateTime<Utc>>,
     pub jobs: Vec<Job>,
@@ -166,6 +168,7 @@ impl Monitor {
             announces_starts: false,
             next_slot,
             last_success_at: None,
+            slots_from: now,
             last_signal_at: None,
             jobs: Vec::new(),
             last_run_at: None,
@@ -288,6 +291,9 @@ impl Monitor {
         let alerts = self.look(now);
         let expects_otherwise = self.rules.expects_otherwise(&new);
         let old = std::mem::replace(&mut self.rules, new);
+        if expects_otherwise {
+            self.slots_from = now;
+        }
         if self.armed && expects_otherwise && !self.is_paused() {
             self.next_slot = slot_after_edit(&old.schedule, &self.rules.schedule, self.next_slot, now);
         }
@@ -320,7 +326,7 @@ impl Monitor {
         let (was_armed, before) = (self.armed, self.next_slot);
         if !self.armed {
             self.armed = true;
-            self.next_slot = first_slot(&self.rules.schedule, at);
+            self.next_slot = self.first_slot(at);
         }
         // The end of a run whose start answered a slot must not answer the one after it before its time.
         let has_answered = ends.and_then(|i| self.jobs.get(i)).is_some_and(|job| job.answered);
@@ -338,6 +344,14 @@ impl Monitor {
             _ => {}
         }
         !was_armed || self.next_slot != before
+    }
+
+    /// The slot to expect when none was expected before.
+    fn first_slot(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.rules.schedule {
+            Schedule::Cron(cron) => cron.next_after(at.max(self.slots_from)),
+            schedule => first_slot(schedule, at),
+        }
     }
 
     /// How long before a slot a signal answers it already.

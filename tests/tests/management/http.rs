@@ -207,7 +207,7 @@ async fn health_says_pong_and_ready_says_how_far_behind_the_work_is() {
     let behind = |judging: i64, delivery: i64| {
         json!({ "data": {
             "judging_behind_duration": judging, "delivery_behind_duration": delivery, "spool": null,
-            "parked_pings": 0,
+            "parked_pings": 0, "ticked_at": null, "ingest_seen_at": null, "canary_seen_at": null, "blind_since": null,
         } })
     };
     assert_eq!(ready().await, behind(0, 0));

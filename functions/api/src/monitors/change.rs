@@ -124,6 +124,9 @@ fn is_taken(e: &tokio_postgres::Error) -> bool {
     matches!(e.code(), Some(&SqlState::UNIQUE_VIOLATION | &SqlState::T_R_DEADLOCK_DETECTED))
 }
 
+/// An incident begins after at most 1,000 misses, as in `apply_signal`.
+const MOST_TURNS: usize = 40;
+
 pub(super) struct Old {
     pub(super) rules: Rules,
     armed: bool,
@@ -146,20 +149,46 @@ pub(super) async fn lock(
     if locked.is_empty() {
         return Err(ApiError::no_monitor(monitor_id));
     }
-    transaction
-        .execute_typed("call let_fall_due($1, $2)", &[(&monitor_id, Type::UUID), (&now, Type::TIMESTAMPTZ)])
-        .await?;
-    let rows = transaction
-        .query_typed(
-            "select schedule_kind, every_seconds, cron, timezone, expected_duration, grace_duration,
-                    start_grace_duration, early_duration, failure_threshold, recovery_threshold, alert_on,
-                    min_interval_duration, min_duration, armed, next_slot
-             from monitor where monitor_id = $1 and tenant = $2",
-            &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
-        )
-        .await?;
-    let row = rows.first().ok_or_else(|| ApiError::no_monitor(monitor_id))?;
-    Ok(Old { rules: rules_of(row)?, armed: row.try_get("armed")?, next_slot: row.try_get("next_slot")? })
+    // A turn covers the slots that stand ready; where they ran out, the next 64 are given to it.
+    let mut turns = 0;
+    loop {
+        transaction
+            .execute_typed(
+                "call let_fall_due($1, $2)",
+                &[(&monitor_id, Type::UUID), (&now, Type::TIMESTAMPTZ)],
+            )
+            .await?;
+        let rows = transaction
+            .query_typed(
+                "select schedule_kind, every_seconds, cron, timezone, expected_duration, grace_duration,
+                        start_grace_duration, early_duration, failure_threshold, recovery_threshold, alert_on,
+                        min_interval_duration, min_duration, armed, next_slot, slots_after, schedule_version
+                 from monitor where monitor_id = $1 and tenant = $2",
+                &[(&monitor_id, Type::UUID), (&tenant.0, Type::TEXT)],
+            )
+            .await?;
+        let row = rows.first().ok_or_else(|| ApiError::no_monitor(monitor_id))?;
+        let old =
+            Old { rules: rules_of(row)?, armed: row.try_get("armed")?, next_slot: row.try_get("next_slot")? };
+        let slots_after: Option<DateTime<Utc>> = row.try_get("slots_after")?;
+        turns += 1;
+        match (&old.rules.schedule, slots_after) {
+            (Schedule::Cron(cron), Some(after)) if turns < MOST_TURNS => {
+                transaction
+                    .execute_typed(
+                        "call give_slots($1, $2, $3, $4)",
+                        &[
+                            (&monitor_id, Type::UUID),
+                            (&row.try_get::<_, i32>("schedule_version")?, Type::INT4),
+                            (&cron.slots_after(after), Type::TIMESTAMPTZ_ARRAY),
+                            (&now, Type::TIMESTAMPTZ),
+                        ],
+                    )
+                    .await?;
+            }
+            _ => return Ok(old),
+        }
+    }
 }
 
 pub(crate) fn rules_of(row: &Row) -> ApiResult<Rules> {

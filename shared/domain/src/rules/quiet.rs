@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Monitor, first_slot};
+use super::Monitor;
 use crate::alert::{Alert, AlertType, Fact};
 
 /// What is quiet about a monitor.
@@ -81,6 +81,7 @@ impl Monitor {
     pub fn resume(&mut self, now: DateTime<Utc>) -> Vec<Alert> {
         let alerts = self.look(now);
         if self.is_paused() {
+            self.slots_from = now;
             self.end_pause(now);
         }
         alerts
@@ -88,7 +89,7 @@ impl Monitor {
 
     pub(super) fn end_pause(&mut self, at: DateTime<Utc>) {
         self.quiet.pause = None;
-        self.next_slot = if self.armed { first_slot(&self.rules.schedule, at) } else { None };
+        self.next_slot = if self.armed { self.first_slot(at) } else { None };
     }
 
     /// Nobody is told anything until `ends_at`; `None` ends that.
