@@ -122,15 +122,15 @@ pub async fn history(seed: u64) {
     first.set_clock(end);
     first.tick().await;
 
-    for i in 0..MONITORS {
-        let mut model = Monitor::new(rules_of(&bodies[i]), bodies[i]["armed"] == true, begin);
-        model.set_resume_on_ping(bodies[i]["resume_on_ping"] == true);
+    for (i, body) in bodies.iter().enumerate() {
+        let mut model = Monitor::new(rules_of(body), body["armed"] == true, begin);
+        model.set_resume_on_ping(body["resume_on_ping"] == true);
         model.blind = blind.iter().map(|(from, until)| (*from, Some(*until))).collect();
         model.set_windows(windows.clone(), begin);
         let monitor_id: Uuid = world.monitors[i]["monitor_id"].as_str().unwrap().parse().unwrap();
         let (mut by_model, story) = fold(&pool, monitor_id, i, &mut model, &sent).await;
         by_model.extend(model.look(end).iter().map(told));
-        let what = format!("seed {seed}, monitor {i} {}\n{}", bodies[i], story.join("\n"));
+        let what = format!("seed {seed}, monitor {i} {body}\n{}", story.join("\n"));
         assert_eq!(all_told(&pool, monitor_id).await, by_model, "{what}");
         let is = first.read(&world.monitors[i]).await;
         let instant = |field: &str| is[field].as_str().map(|text| text.parse::<DateTime<Utc>>().unwrap());
