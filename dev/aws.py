@@ -30,7 +30,7 @@ POLL_SECONDS = 0.3
 # What our longest function may take, and its build before.
 INVOKE_LIMIT = 600.0
 LONGEST_MESSAGE = 256 * 1024
-COLOURS = {"late": "\x1b[1;33m", "notice": "\x1b[1;33m", "recovered": "\x1b[1;32m"}
+COLOURS = {"warning": "\x1b[1;33m", "late": "\x1b[1;33m", "notice": "\x1b[1;33m", "recovered": "\x1b[1;32m"}
 FAILED_COLOUR, NO_COLOUR = "\x1b[1;31m", "\x1b[0m"
 
 

@@ -197,10 +197,12 @@ begin
             insert into alert (tenant, incident_id, type, cause, about, at, began_at, not_judged, names)
             select v_tenant, gen_random_uuid(), 'notice', s.kind, s.span_id::text, s.ended_at, s.began_at,
                    (select count(*) from unknown_verdict u where u.span_id = s.span_id and u.tenant = v_tenant),
-                   (select string_agg(name, ', ') from (
-                       select m.name from unknown_verdict u join monitor m using (monitor_id)
-                       where u.span_id = s.span_id and u.tenant = v_tenant
-                       group by m.monitor_id order by min(u.deadline_at), m.name limit 5) first)
+                   (select string_agg(name, ', ' order by place) filter (where place <= 5)
+                           || case when max(place) > 5 then ', ...' else '' end
+                    from (select m.name, row_number() over (order by min(u.deadline_at), m.name) as place
+                          from unknown_verdict u join monitor m using (monitor_id)
+                          where u.span_id = s.span_id and u.tenant = v_tenant
+                          group by m.monitor_id) named)
             on conflict do nothing
             returning alert_id into v_alert_id;
             continue when v_alert_id is null;

@@ -158,7 +158,8 @@ impl LateCheck {
                 Ending { now: None, until: ingest.judges_until, judged: ticked.judged_all(), seen_at: None };
             let ended = end_tick(&self.pool, ending).await?;
             self.look_again(&ended).await?;
-            let is_complete = seen.is_read && ticked.judged_all() && !ended.waits;
+            let is_complete =
+                seen.is_read && ticked.judged_all() && !ended.waits && ingest.blind_since.is_none();
             self.deliveries.hand_over(ended.new_deliveries).await;
             return Ok(is_complete);
         }

@@ -24,7 +24,7 @@ pub struct Deleted {
 }
 
 /// Goes on with the walk, until `end` comes. `None` is Postgres' clock. See
-/// `migrations/V0005__ping_path_rules.sql`.
+/// `migrations/V0007__lateness_rules.sql`.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was deleted stays deleted.

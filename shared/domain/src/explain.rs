@@ -242,7 +242,7 @@ pub struct Account {
     /// Alerts about the slot or the run, the oldest first.
     pub alerts: Vec<Alert>,
     pub paused: Option<Span>,
-    /// CronMon saw no pings when it had to judge this.
+    /// CronMon could not see whether pings came in when it had to judge this.
     pub blind: Option<Span>,
     /// When its owner changed it, between the slot and its deadline.
     pub edited_at: Option<DateTime<Utc>>,
@@ -317,7 +317,7 @@ impl Account {
                 let (began, ended) = self.blind.unwrap_or((self.at, None));
                 let until = ended.map_or("on".to_owned(), |ended| format!("to {}", time(ended)));
                 format!(
-                    "{what}, but CronMon saw no pings from {} {until}: whether it came is not known",
+                    "{what}, but from {} {until} CronMon could not see whether pings came in",
                     time(began)
                 )
             }
@@ -349,9 +349,11 @@ impl Account {
                     .expected
                     .as_ref()
                     .map_or((self.at, self.at), |expected| (expected.slot, expected.deadline));
-                let expected =
-                    if slot > self.now { "next expected" } else { "nothing came yet of what is expected" };
-                format!("{expected} {}, late after {}", time(slot), time(deadline))
+                if slot > self.now {
+                    format!("next expected {}, late after {}", time(slot), time(deadline))
+                } else {
+                    format!("expected {}, nothing came yet; late after {}", time(slot), time(deadline))
+                }
             }
             Verdict::NothingExpected => self.nothing(&clock),
         };
@@ -406,10 +408,9 @@ impl Account {
                 }
                 None => format!("{begins}started {started}, still running"),
             },
-            (Some(ended), None) => format!(
-                "{begins}started {started}, abandoned at {}: its end never came, but that of a later run did",
-                clock.time(ended)
-            ),
+            (Some(ended), None) => {
+                format!("{begins}started {started}, abandoned at {}: its end had not come", clock.time(ended))
+            }
             (Some(ended), Some(_)) if run.announced => format!(
                 "{begins}started {started}, succeeded at {}, {} later",
                 clock.time(ended),

@@ -69,12 +69,11 @@ pub fn sentence(alert: &Alert) -> String {
             span(Duration::seconds(*at_least))
         ),
         Fact::NotSeen { began_at, not_judged, names } => {
-            let seen = format!("no ping could be received from {} to {at}", clock.time(*began_at));
-            let more = usize::try_from(*not_judged).is_ok_and(|all| all > names.split(", ").count());
+            let seen =
+                format!("from {} to {at} it is not known whether pings came in", clock.time(*began_at));
             match not_judged {
                 0 => format!("{seen}; nothing fell due that it could have answered"),
                 1 => format!("{seen}; not judged: 1 deadline ({names})"),
-                n if more => format!("{seen}; not judged: {n} deadlines ({names}, ...)"),
                 n => format!("{seen}; not judged: {n} deadlines ({names})"),
             }
         }
@@ -179,11 +178,14 @@ mod tests {
             let fact = Fact::NotSeen { began_at, not_judged, names: names.to_owned() };
             alert("2026-11-22T12:24:10.5Z", Tz::UTC, None, fact)
         };
-        let received = "no ping could be received from 12:00:03 to 12:24:10";
+        let received = "from 12:00:03 to 12:24:10 it is not known whether pings came in";
         assert_eq!(seen(0, ""), format!("{received}; nothing fell due that it could have answered"));
         assert_eq!(seen(1, "a"), format!("{received}; not judged: 1 deadline (a)"));
         assert_eq!(seen(2, "a, b"), format!("{received}; not judged: 2 deadlines (a, b)"));
-        assert_eq!(seen(3, "a, b"), format!("{received}; not judged: 3 deadlines (a, b, ...)"));
+        assert_eq!(
+            seen(9, "a, b, c, d, e, ..."),
+            format!("{received}; not judged: 9 deadlines (a, b, c, d, e, ...)")
+        );
         assert_eq!(
             alert("2026-11-23T00:20:10Z", Tz::UTC, None, Fact::CameLate { began_at }),
             "what was due from 22 Nov 12:00:03 to 00:20:10 was judged only now; \

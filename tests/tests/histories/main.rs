@@ -95,7 +95,7 @@ async fn the_statements_and_the_model_agree_on_random_histories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn so_do_the_whole_stack_and_the_model() {
+async fn the_whole_stack_and_the_model_agree_on_random_histories() {
     shared(4, 0..histories(12, 48), |seeds| async move {
         let mut stack = Stack::start().await;
         for seed in seeds {
@@ -108,7 +108,7 @@ async fn so_do_the_whole_stack_and_the_model() {
 /// A clock that goes an hour forward, or back. Signals and ticks take it as it is; their monitor's time stands still
 /// until it is reached again.
 #[tokio::test(flavor = "multi_thread")]
-async fn so_they_do_where_clocks_jump() {
+async fn they_agree_where_clocks_jump() {
     shared(4, 0..histories(60, 400), |seeds| async move {
         let mut statements = Statements::start().await;
         for seed in seeds {

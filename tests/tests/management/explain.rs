@@ -158,7 +158,7 @@ async fn by_default_it_is_now() {
     assert_eq!(now["next_expected_at"], "2026-11-22T13:00:00Z");
     cronmon.set_clock(at("2026-11-22T13:02:00Z"));
     let now = explain(&cronmon, &monitor, "").await;
-    assert_eq!(now["sentence"], "nothing came yet of what is expected 13:00:00, late after 13:06:00");
+    assert_eq!(now["sentence"], "expected 13:00:00, nothing came yet; late after 13:06:00");
     let none = cronmon.create(json!({ "name": "b", "schedule": null })).await;
     assert_eq!(
         explain(&cronmon, &none, "").await["sentence"],
@@ -303,7 +303,7 @@ async fn pauses_snoozes_windows_and_blind_times_are_told() {
         (
             &json!("unknown"),
             &json!(
-                "expected 06:00:00, but CronMon saw no pings from 06:00:00 to 07:00:00: whether it came is not known"
+                "expected 06:00:00, but from 06:00:00 to 07:00:00 CronMon could not see whether pings came in"
             )
         )
     );

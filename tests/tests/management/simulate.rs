@@ -58,7 +58,7 @@ async fn signals_make_the_alerts_that_a_monitor_would_make_of_them() {
             "since": "2026-11-20T12:00:00Z", "until": "2026-11-23T01:59:00Z",
             "status": "failed", "running": false, "open_runs": 0, "armed": true, "paused": false,
             "next_expected_at": "2026-11-23T01:00:00Z", "due_at": "2026-11-23T02:00:00Z",
-            "alert_counts": { "failed": 1, "late": 0, "recovered": 0 },
+            "alert_counts": { "failed": 1, "late": 0, "recovered": 0, "warning": 0 },
             "alerts": [{
                 "type": "failed", "cause": "failed", "at": "2026-11-22T01:20:00Z",
                 "sentence": "failed at 03:20:00 with exit status 3, 19 min 55 s after its start; last success \
@@ -207,7 +207,7 @@ async fn other_rules_over_the_history_of_a_monitor() {
     let cronmon = CronMon::start().await;
     let monitor = with_a_history(&cronmon).await;
     let as_it_is = over_history(&cronmon, &monitor, "").await;
-    assert_eq!(as_it_is["alert_counts"], json!({ "failed": 0, "late": 4, "recovered": 4 }));
+    assert_eq!(as_it_is["alert_counts"], json!({ "failed": 0, "late": 4, "recovered": 4, "warning": 0 }));
     // The model says what there was.
     assert_eq!(as_it_is["recorded_counts"], as_it_is["alert_counts"]);
     assert_eq!(as_it_is["sentence"], "4 alerts of bad news by these rules, in place of 4");
@@ -231,7 +231,7 @@ async fn other_rules_over_the_history_of_a_monitor() {
     // What came before `since` is known, and not told.
     let part =
         over_history(&cronmon, &monitor, "since=2026-11-22T05:30:00Z&until=2026-11-22T08:02:00Z").await;
-    assert_eq!(part["alert_counts"], json!({ "failed": 0, "late": 1, "recovered": 1 }));
+    assert_eq!(part["alert_counts"], json!({ "failed": 0, "late": 1, "recovered": 1, "warning": 0 }));
     assert_eq!(part["recorded_counts"], part["alert_counts"]);
     assert_eq!(part["next_expected_at"], "2026-11-22T08:00:00Z");
     let odd = over_history(&cronmon, &monitor, "grace_duraton=1800").await;

@@ -50,7 +50,7 @@ pub(crate) struct Explanation {
     alerts: Vec<ShownAlert>,
     quiet: Option<Quiet>,
     paused: Option<Pause>,
-    /// When CronMon saw no pings.
+    /// When CronMon could not see whether pings came in.
     blind: Option<Pause>,
     /// Where the monitor stands now.
     status: String,
@@ -180,7 +180,11 @@ pub(crate) async fn explain(
         quiet,
         paused: account.paused.map(Pause::of),
         blind: account.blind.map(Pause::of),
-        status: row.try_get("status")?,
+        status: if row.try_get::<_, Option<DateTime<Utc>>>("paused_at")?.is_some() {
+            "paused".to_owned()
+        } else {
+            row.try_get("status")?
+        },
         next_expected_at: row.try_get("next_slot")?,
         edited_at,
         edited_since,

@@ -85,7 +85,7 @@ impl ShownAlert {
 
 /// The types that are counted though there is none.
 fn no_alerts() -> Counts {
-    ["late", "failed", "recovered"].map(|name| (name.to_owned(), 0)).into()
+    ["late", "failed", "recovered", "warning"].map(|name| (name.to_owned(), 0)).into()
 }
 
 /// That it is neither backwards nor too long.

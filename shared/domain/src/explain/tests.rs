@@ -223,7 +223,7 @@ fn each_verdict_has_a_sentence() {
         (
             Account { expected: expected(Outcome::Pending), ..account() },
             "pending",
-            "nothing came yet of what is expected 03:00:00, late after 03:10:00",
+            "expected 03:00:00, nothing came yet; late after 03:10:00",
         ),
         (
             Account { expected: expected(Outcome::Pending), now: today("02:00:00"), ..account() },
@@ -238,8 +238,7 @@ fn each_verdict_has_a_sentence() {
         (
             Account { expected: expected(answered), run: run(Some("03:12:09"), None), ..account() },
             "answered",
-            "expected 03:00:00, started 03:00:04, abandoned at 03:12:09: its end never came, but that of a later \
-             run did",
+            "expected 03:00:00, started 03:00:04, abandoned at 03:12:09: its end had not come",
         ),
         (
             Account { expected: expected(answered), run: run(None, None), ..account() },
@@ -289,7 +288,7 @@ fn each_verdict_has_a_sentence() {
                 ..account()
             },
             "unknown",
-            "expected 03:00:00, but CronMon saw no pings from 02:50:00 to 03:20:00: whether it came is not known",
+            "expected 03:00:00, but from 02:50:00 to 03:20:00 CronMon could not see whether pings came in",
         ),
         (
             Account { paused: Some((long_ago, None)), ..account() },
@@ -332,8 +331,5 @@ fn what_an_alert_said_is_said_again_and_times_are_those_of_the_zone() {
     };
     assert_eq!(said(&told), ("missed", sentence(&alert)));
     let pending = Account { expected: expected(Outcome::Pending), zone: Tz::Europe__Riga, ..account() };
-    assert_eq!(
-        pending.sentence(),
-        "nothing came yet of what is expected 05:00:00, late after 05:10:00 (Europe/Riga)"
-    );
+    assert_eq!(pending.sentence(), "expected 05:00:00, nothing came yet; late after 05:10:00 (Europe/Riga)");
 }
