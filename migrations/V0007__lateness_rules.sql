@@ -51,10 +51,13 @@ create function quiet_until(m monitor, p_at timestamptz) returns timestamptz
 language sql stable as $$
     select greatest(
         case when m.snooze_ends_at > p_at then m.snooze_ends_at end,
-        (select max(s.start + make_interval(secs => w.duration))
-         from maintenance_window w, unnest(w.starts) s (start)
+        (select max(ends_at)
+         from maintenance_window w
+         -- The last start by then decides, for all of them take as long.
+         cross join lateral (
+             select w.starts[width_bucket(p_at, w.starts)] + make_interval(secs => w.duration) as ends_at) last
          where w.tenant = m.tenant and (m.monitor_id = any (w.monitor_ids) or w.tags && m.tags)
-           and s.start <= p_at and p_at < s.start + make_interval(secs => w.duration))
+           and p_at < ends_at)
     )
 $$;
 
@@ -111,21 +114,30 @@ declare
     v_quiet_until timestamptz := quiet_until(m, p_at);
     v_alert_id uuid;
 begin
+    -- The end of an incident that nobody heard of is told nobody, then or later.
+    if v_quiet_until is not null and p_type = 'recovered' and not exists (
+        select from delivery d join alert a using (alert_id) where a.incident_id = m.incident_id
+    ) then
+        v_quiet_until := '-infinity';
+    end if;
     insert into alert (
         tenant, monitor_id, incident_id, type, cause, about, at,
         slot, job_id, started_at, exit_status, began_at, last_success_at, timezone, held
     ) values (
         m.tenant, m.monitor_id, m.incident_id, p_type, p_cause, p_about, p_at,
         p_slot, p_job_id, p_started_at, p_exit_status, p_began_at, m.last_success_at, m.timezone,
-        v_quiet_until is not null
+        coalesce(v_quiet_until > p_at, false)
     )
     on conflict (monitor_id, cause, about) do nothing
     returning alert_id into v_alert_id;
     if v_alert_id is null then
         return m;
-    elsif v_quiet_until is not null then
+    elsif v_quiet_until > p_at then
         m.held_until := least(m.held_until, v_quiet_until);
-    else
+        -- Only the newest of a kind is ever told: what piles up in a long quiet is let go.
+        update alert set held = false
+        where monitor_id = m.monitor_id and held and incident_id = m.incident_id and type = p_type and at < p_at;
+    elsif v_quiet_until is null then
         call deliver_alert(m, v_alert_id, p_type, m.incident_id, p_now);
     end if;
     return m;
@@ -361,7 +373,11 @@ language plpgsql as $$
 declare
     m monitor;
     v_until timestamptz := least(p_now, (
-        select judges_until from late_check_watch where exists (select from spool_watch where waiting > 0)));
+        select judges_until from late_check_watch
+        where exists (
+            select from spool_watch
+            -- Who has not looked for so long does not know.
+            where waiting > 0 or seen_at < p_now - interval '70 seconds')));
 begin
     select * into m from monitor where monitor_id = p_monitor_id for update;
     if m.due_at < v_until then
@@ -556,11 +572,6 @@ begin
 
     -- Signals apply in the order of the lock; time never runs backwards for a monitor.
     v_at := greatest(p_received_at, m.last_signal_at);
-    -- Where others fill the spool, only late-check knows what it may hold: a ping judges no later deadline than that.
-    if p_shared_spool and m.due_at < v_at and exists (select from late_check_watch where judges_until <= m.due_at) then
-        outcome := 'behind';
-        return;
-    end if;
     if p_most_per_minute is not null and p_kind <> 'fail' then
         if m.counted_from is null or v_at >= m.counted_from + interval '1 minute' then
             m.counted_from := v_at;
@@ -570,6 +581,19 @@ begin
         if not v_limited then
             m.counted_pings := m.counted_pings + 1;
         end if;
+    end if;
+    -- Where others fill the spool, only late-check knows what it may hold: a ping judges no later deadline than that.
+    if p_shared_spool and m.due_at < v_at and exists (select from late_check_watch where judges_until <= m.due_at) then
+        if v_limited then
+            outcome := 'limited';
+            retry_after := ceil(extract(epoch from m.counted_from + interval '1 minute' - v_at));
+            return;
+        elsif p_most_per_minute is not null then
+            update monitor set counted_from = m.counted_from, counted_pings = m.counted_pings
+            where monitor_id = m.monitor_id;
+        end if;
+        outcome := 'behind';
+        return;
     end if;
     if not v_limited and p_kind <> 'log' and m.paused_at is null and m.status = 'late' and m.incident_began_at >= v_at
         and not exists (select from signal where monitor_id = m.monitor_id and signal_id = p_signal_id) then
@@ -790,6 +814,12 @@ begin
                 else
                     m := tell(m, 'recovered', m.incident_cause, m.incident_id::text, v_at, v_at,
                               null, v_job_id, null, null, m.incident_began_at);
+                    if m.held_until is not null then
+                        -- What was wrong is so no more.
+                        update alert set held = false
+                        where monitor_id = m.monitor_id and held and incident_id = m.incident_id
+                          and type <> 'recovered';
+                    end if;
                 end if;
                 m.status := 'up';
                 m.incident_id := null;

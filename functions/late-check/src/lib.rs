@@ -7,7 +7,7 @@ pub mod heartbeat;
 pub mod old_history;
 pub mod replay;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use database::due::{BATCH, Until, due_by_turns, give_needed_slots, judge_due};
 use database::windows::refill;
@@ -27,6 +27,9 @@ const USE_OF_A_LOOK: u32 = 3;
 
 /// Statements for maintenance windows that need more starts, in one tick at most.
 const MOST_REFILLS: usize = 10;
+
+/// And how long they take together, before judging: the others have their turn in the next tick.
+const TIME_FOR_REFILLS: Duration = Duration::from_millis(300);
 
 /// What one tick did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -63,9 +66,10 @@ pub async fn tick<F: Future<Output = ()>>(
 ) -> Result<Tick, DatabaseError> {
     let mut total = Tick { more: true, ..Tick::default() };
     // First: which windows were in force decides who is told.
+    let began = Instant::now();
     for _ in 0..MOST_REFILLS {
         match refill(pool, until.now).await {
-            Ok(refilled) if refilled.more && end.is_none_or(|end| Instant::now() < end) => {}
+            Ok(refilled) if refilled.more && began.elapsed() < TIME_FOR_REFILLS => {}
             Ok(_) => break,
             // Half of their starts are still to come.
             Err(e) => {

@@ -11,7 +11,7 @@ use super::read::one_monitor;
 use super::shown::ShownMonitor;
 use crate::App;
 use crate::answers::{ApiResult, Data};
-use crate::requests::{Caller, FieldsIfAny, Ids, wrong};
+use crate::requests::{Caller, Fields, Ids, wrong};
 
 /// `seconds: 0` ends a snooze at once.
 pub(crate) async fn snooze(
@@ -19,7 +19,7 @@ pub(crate) async fn snooze(
     Caller(tenant): Caller,
     Ids([monitor_id]): Ids<1>,
     headers: HeaderMap,
-    FieldsIfAny(mut fields): FieldsIfAny,
+    mut fields: Fields,
 ) -> ApiResult<Data<ShownMonitor>> {
     let now = (app.clock)().trunc_subsecs(6);
     let Some(ends_at) = end_of(&mut fields, now)? else {

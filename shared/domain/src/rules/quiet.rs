@@ -119,6 +119,14 @@ impl Monitor {
             incident.told |= alert.fact.alert_type() != AlertType::Recovered;
             return incident.told.then_some(alert);
         };
+        if alert.fact.alert_type() == AlertType::Recovered {
+            // What was wrong is so no more; and who heard nothing of it hears nothing of its end.
+            let number = incident.number;
+            self.quiet.held.retain(|held| held.incident != number);
+            if !incident.told {
+                return None;
+            }
+        }
         self.quiet.held_until = Some(self.quiet.held_until.map_or(until, |held| held.min(until)));
         self.quiet.held.push(Held { alert, incident: incident.number, told: incident.told });
         None
