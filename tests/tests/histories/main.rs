@@ -122,7 +122,8 @@ async fn they_agree_where_clocks_jump() {
 async fn many_at_once_are_what_the_model_makes_of_them_in_the_order_of_revision() {
     let first = setting("CRONMON_SEED").unwrap_or(0);
     // Each keeps some ten connections until the end, and the server has 300.
-    let many = setting("CRONMON_HISTORIES").map_or_else(|| histories(8, 16), |many| (many / 500).clamp(1, 16));
+    let many =
+        setting("CRONMON_HISTORIES").map_or_else(|| histories(8, 16), |many| (many / 500).clamp(1, 16));
     for seed in first..first + many {
         concurrent::history(seed).await;
     }

@@ -1,7 +1,6 @@
 //! The built Lambda binaries, each in AWS's emulator of the runtime interface.
 
 mod blind;
-mod chaos;
 mod crashes;
 mod cuts;
 mod database_access;
