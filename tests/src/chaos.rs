@@ -164,6 +164,7 @@ async fn pings(number: usize, url: String, pace: Pace, go_on: Arc<AtomicBool>) -
     attempts
 }
 
+// A test in real time reads the clock, as a main does.
 #[allow(clippy::disallowed_methods)]
 #[must_use]
 pub fn now() -> DateTime<Utc> {

@@ -103,7 +103,7 @@ impl Function {
     /// The same from the gateway, which has the request when this takes it: Lambda has an environment at once.
     async fn receive(&self, mut event: Value) -> Value {
         let _busy = self.busy.lock().await;
-        event["requestContext"]["timeEpoch"] = json!(chrono_now().timestamp_millis());
+        event["requestContext"]["timeEpoch"] = json!(crate::chaos::now().timestamp_millis());
         self.send(&event).await
     }
 
@@ -505,9 +505,4 @@ async fn http_event(request: Request) -> Value {
         },
         "body": (!body.is_empty()).then(|| BASE64.encode(&body)), "isBase64Encoded": !body.is_empty(),
     })
-}
-
-#[allow(clippy::disallowed_methods)]
-fn chrono_now() -> chrono::DateTime<chrono::Utc> {
-    chrono::Utc::now()
 }
