@@ -35,7 +35,8 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0006__lateness_tables",
     "V0007__lateness_rules",
     "V0008__wakes_and_outages",
-    "V0009__fair_ticks"
+    "V0009__fair_ticks",
+    "V0010__isolated_ticks"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.

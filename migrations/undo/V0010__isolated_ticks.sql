@@ -1,0 +1,2 @@
+-- Undoes migrations/V0010__isolated_ticks.sql.
+drop index alert_oldest_first;
