@@ -1,7 +1,6 @@
 //! Whether this process has been there. It notes the clock each second; a longer pause means that it was stopped,
 //! that the machine slept, or that the clock jumped: pings of that time did not come in. Until such a pause is
-//! written down ticks judge nothing, and pings wait in the spool; without a spool a ping may judge before that, and so
-//! may an edit.
+//! written down ticks judge nothing, and pings wait in the spool; without a spool they and edits write it down first.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

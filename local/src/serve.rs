@@ -26,6 +26,10 @@ use crate::{inbox, loops, welcome};
 /// How long the begin of this process may take to be written down before it listens.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
+/// How long a request waits until it is written down that the process stood still. A database that is away for so long
+/// does not answer the request either.
+const TIME_TO_WRITE: Duration = Duration::from_secs(3);
+
 /// How long requests and sends may go on once the process was told to stop.
 const TIME_TO_STOP: Duration = Duration::from_secs(5);
 
@@ -61,6 +65,9 @@ pub(crate) async fn serve(
         verifier: verifier.clone(),
         public_url: settings.public_url,
     });
+    let missed = Missed { beats: beats.clone(), pool: pool.clone() };
+    // An edit judges what fell due before it.
+    api = api.layer(from_fn_with_state(missed.clone(), write_first));
     let inbox = has_inbox.then(|| inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address));
     if let Some(inbox) = &inbox {
         api = inbox.seeding(api).merge(inbox.router());
@@ -69,18 +76,23 @@ pub(crate) async fn serve(
     let work = Arc::new(Notify::new());
     let new_work = work.clone();
     let in_flight = ping::InFlight::default();
+    let mut pings = ping::router(ping::App {
+        pool,
+        clock: clock.clone(),
+        in_flight: in_flight.clone(),
+        spool: spool
+            .clone()
+            .map(|folder| Arc::new(PingsFolder { folder, beats: beats.clone() }) as Arc<dyn Spool>),
+        breaker: Breaker::default(),
+        most_per_minute: Some(settings.most_pings_per_minute),
+        freezes: None,
+    });
+    if spool.is_none() {
+        // With one they wait in it for as long.
+        pings = pings.layer(from_fn_with_state(missed, write_first));
+    }
     let app = api
-        .merge(ping::router(ping::App {
-            pool,
-            clock: clock.clone(),
-            in_flight: in_flight.clone(),
-            spool: spool
-                .clone()
-                .map(|folder| Arc::new(PingsFolder { folder, beats: beats.clone() }) as Arc<dyn Spool>),
-            breaker: Breaker::default(),
-            most_per_minute: Some(settings.most_pings_per_minute),
-            freezes: None,
-        }))
+        .merge(pings)
         .layer(from_fn_with_state(Arc::new(settings.trusted_proxies), source_address))
         .layer(map_response(move |response| hand_over(new_work.clone(), response)));
 
@@ -130,6 +142,28 @@ pub(crate) async fn serve(
     let all = async { (serving.await, loops.await) };
     drop(tokio::time::timeout(TIME_TO_STOP, all).await);
     Ok(())
+}
+
+/// What this process may have missed, and where that is written down.
+#[derive(Clone)]
+struct Missed {
+    beats: Beats,
+    pool: Pool,
+}
+
+/// Writes down that this process stood still, before a request is answered that judges by silence.
+async fn write_first(State(missed): State<Missed>, request: Request, next: Next) -> Response {
+    let Missed { beats, pool } = missed;
+    if beats.are_unwritten() {
+        match tokio::time::timeout(TIME_TO_WRITE, beats.write(&pool)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => tracing::error!("it is not written down that the process stood still: {e}"),
+            Err(_) => {
+                tracing::error!("it is not written down that the process stood still: the database is slow")
+            }
+        }
+    }
+    next.run(request).await
 }
 
 async fn source_address(

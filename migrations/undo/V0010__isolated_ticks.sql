@@ -121,3 +121,34 @@ begin
         then '00000000-0000-0000-0000-000000000000' else v_walk.done_up_to end;
 end
 $$;
+
+create or replace function end_tick(
+    p_now timestamptz, p_until timestamptz, p_judged boolean, p_seen_at timestamptz, p_longest interval,
+    out still_due boolean, out waits boolean
+)
+language plpgsql as $$
+declare
+    w late_check_watch;
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    -- With what waits left out all that was due has not been judged.
+    v_complete boolean := p_judged and p_until > v_now - interval '1 minute';
+begin
+    select * into w from late_check_watch for update;
+    if v_complete and v_now - w.ticked_at > p_longest and not exists (
+        select from outage_span
+        where kind = 'blind' and began_at < v_now and (ended_at is null or ended_at > w.ticked_at)
+    ) then
+        insert into outage_span (span_id, kind, began_at, ended_at)
+        values (gen_random_uuid(), 'delayed', w.ticked_at, v_now);
+    end if;
+    update late_check_watch set
+        ticked_at = case when v_complete then v_now else ticked_at end,
+        ingest_seen_at = coalesce(p_seen_at, ingest_seen_at),
+        judges_until = case when p_seen_at is null then judges_until else p_until end;
+    if p_judged and exists (select from outage_span where noticed_at is null and ended_at <= p_until) then
+        call tell_of_outages(v_now, p_until, 500);
+    end if;
+    still_due := exists (select from monitor where due_at < p_until);
+    waits := exists (select from monitor where due_at >= p_until and due_at < v_now);
+end
+$$;

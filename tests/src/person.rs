@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cronmon::http_client;
@@ -19,9 +19,12 @@ impl Person {
         Self { http: http_client(), token }
     }
 
+    pub fn request(&self, method: Method, url: &str) -> RequestBuilder {
+        self.http.request(method, url).header("authorization", format!("Bearer {}", self.token))
+    }
+
     pub async fn post(&self, url: &str, body: &Value) -> Value {
-        let request = self.http.post(url).header("authorization", format!("Bearer {}", self.token));
-        let response = request.body(body.to_string()).send().await.unwrap();
+        let response = self.request(Method::POST, url).body(body.to_string()).send().await.unwrap();
         assert_eq!(response.status(), 200);
         let answer: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
         answer["data"].clone()

@@ -13,6 +13,7 @@ use cronmon_tests::proxy::{Proxy, port_of};
 use cronmon_tests::tokens::Issuer;
 use cronmon_tests::webhook::Heard;
 use database::Pool;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -27,11 +28,17 @@ struct World {
     pool: Pool,
     proxy: Proxy,
     database_url: String,
-    folder: PathBuf,
+    /// Of the spool, if it has one.
+    folder: Option<PathBuf>,
 }
 
 impl World {
     async fn new() -> Self {
+        let folder = std::env::temp_dir().join(format!("cronmon-test-outage-{}", Uuid::new_v4()));
+        Self::with(Some(folder)).await
+    }
+
+    async fn with(folder: Option<PathBuf>) -> Self {
         let issuer = Issuer::new();
         let direct = new_database().await;
         let proxy = Proxy::before(port_of(&direct)).await;
@@ -44,7 +51,7 @@ impl World {
             pool: pool(&direct, 2),
             database_url: proxy.in_front_of(&direct),
             proxy,
-            folder: std::env::temp_dir().join(format!("cronmon-test-outage-{}", Uuid::new_v4())),
+            folder,
         };
         world.start().await;
         world.person.listens_at(&world.url, &world.receiver.url).await;
@@ -53,7 +60,8 @@ impl World {
 
     async fn start(&mut self) {
         let port = (!self.url.is_empty()).then(|| port_of(&self.url));
-        let settings = [("SPOOL_DIR", self.folder.to_str().unwrap())];
+        let spool = self.folder.as_ref().map(|folder| ("SPOOL_DIR", folder.to_str().unwrap()));
+        let settings: Vec<_> = spool.into_iter().collect();
         let certs = self.issuer.certs_url();
         let cronmon = Process::start_with(&self.database_url, &certs, port, &settings).await.unwrap();
         self.url.clone_from(&cronmon.url);
@@ -131,7 +139,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.folder));
+        drop(self.folder.as_ref().map(std::fs::remove_dir_all));
     }
 }
 
@@ -154,6 +162,38 @@ async fn a_process_that_was_stopped_judges_nothing_that_it_could_not_see() {
     assert!(ready["ingest_seen_at"].is_string() && ready["ticked_at"].is_string(), "{ready}");
 }
 
+/// The first that it does is to answer what came meanwhile: a ping, and an edit of each monitor.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_spool_too_whoever_comes_first_judges_nothing_that_could_not_be_seen() {
+    let world = World::with(None).await;
+    world.pinged("silent", 8).await;
+    let healthy = world.pinged("healthy", 8).await;
+    let monitors =
+        world.pool.get().await.unwrap().query("select monitor_id, name from monitor", &[]).await.unwrap();
+    sleep(Duration::from_secs(3)).await;
+    let cronmon = world.cronmon.as_ref().unwrap();
+    cronmon.signal("STOP").await;
+    sleep(Duration::from_secs(15)).await;
+    let pings = world.goes_on(healthy);
+    let edits = monitors.iter().map(|row| {
+        let url = format!("{}/api/v1/monitors/{}", world.url, row.get::<_, Uuid>("monitor_id"));
+        let body = json!({ "name": row.get::<_, &str>("name"), "schedule": { "every": 8 }, "expected_duration": null,
+                           "grace_duration": 2 });
+        let edit = world.person.request(Method::PATCH, &url).body(body.to_string());
+        tokio::spawn(edit.send())
+    });
+    let edits: Vec<_> = edits.collect();
+    // They wait in the socket.
+    sleep(Duration::from_millis(300)).await;
+    cronmon.signal("CONT").await;
+    for edit in edits {
+        let answer = edit.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 200, "{}", answer.text().await.unwrap());
+    }
+    world.what_passed_was_not_judged_and_what_comes_is().await;
+    pings.abort();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_not_there_judges_nothing_that_it_could_not_see() {
     let mut world = World::new().await;
@@ -174,7 +214,7 @@ async fn a_process_that_was_not_there_judges_nothing_that_it_could_not_see() {
     assert_eq!(world.count("select count(*) from outage_span").await, 1);
 }
 
-/// Its pings wait in the spool: nobody was blind. In real time, so that it takes minutes.
+/// Its pings wait in the spool: nobody was blind. In real time, so that it takes minutes; the environment may say more.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_database_is_away_pings_are_kept_and_only_what_was_missed_is_told() {
     if !is_soak() {
@@ -186,7 +226,8 @@ async fn while_the_database_is_away_pings_are_kept_and_only_what_was_missed_is_t
     let pings = world.goes_on(healthy);
     sleep(Duration::from_secs(3)).await;
     world.proxy.refuse().await;
-    sleep(Duration::from_secs(165)).await;
+    let seconds = std::env::var("CRONMON_OUTAGE_SECONDS").map_or(165, |text| text.parse().unwrap());
+    sleep(Duration::from_secs(seconds)).await;
     world.proxy.accept();
     world.receiver.wait_for("silent", 1, Duration::from_secs(20)).await;
     let notice = world.wait_for_a_notice(Duration::from_secs(20)).await;
