@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_most_once_a_minute() {
+    fn a_call_is_due_55_seconds_after_the_one_before() {
         let heartbeat = Heartbeat::of(Some("https://example.com/a")).unwrap().unwrap();
         let now = Instant::now();
         let due = [0, 1, 54, 56, 60, 111].map(|s| heartbeat.is_due(now + Duration::from_secs(s)));

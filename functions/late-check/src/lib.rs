@@ -95,6 +95,8 @@ pub async fn tick<F: Future<Output = ()>>(
         match refill(pool, until.now).await {
             Ok(refilled) if refilled.more && began.elapsed() < TIME_FOR_REFILLS => {}
             Ok(_) => break,
+            // Without a connection nothing else will be done either.
+            Err(e @ DatabaseError::Pool(_)) => return Err(e),
             // Half of their starts are still to come.
             Err(e) => {
                 tracing::error!("maintenance windows were not looked after: {e}");

@@ -24,7 +24,11 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let stack = Stack::with_canary(new_database().await, &Settings::new()).await;
+        Self::on(new_database().await).await
+    }
+
+    async fn on(database_url: String) -> Self {
+        let stack = Stack::with_canary(database_url, &Settings::new()).await;
         let receiver = Receiver::start().await;
         let person = Person::new(stack.issuer.token("acme"));
         person.listens_at(&stack.url, &receiver.url).await;
@@ -253,7 +257,19 @@ async fn who_watches_is_called_while_all_is_well_and_only_then() {
     let watcher = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/secret", watcher.local_addr().unwrap());
     let settings = Settings::from([("HEARTBEAT_URL".to_owned(), url)]);
-    let stack = Stack::with_canary(new_database().await, &settings).await;
+    let database_url = new_database().await;
+    let world = World::on(database_url.clone()).await;
+    world.ticks_and_delivers(1).await;
+    world.minutes_pass(7).await;
+    // Blind for minutes, and still so: all that is due is judged, but well it is not.
+    let stack = Stack::with_canary(database_url, &settings).await;
+    stack.canary_way.refuse().await;
+    let call = tokio::time::timeout(Duration::from_secs(4), watcher.accept());
+    let ((), call) = tokio::join!(stack.tick(), call);
+    assert!(call.is_err(), "it was called by who is blind");
+    assert_eq!(world.count("select count(*) from outage_span where ended_at is null").await, 1);
+
+    stack.canary_way.accept();
     let tick = async {
         let (stream, ()) = tokio::join!(watcher.accept(), stack.tick());
         stream.unwrap().0
