@@ -21,7 +21,7 @@ import wheels
 from moto import REGION, moto
 from postgres import Cluster
 from run import TOKEN_TOOL, binary
-from tools import ROOT, TARGET, Problem, call, main, need_rust, say, stage
+from tools import ROOT, TARGET, Problem, beside, call, main, need_rust, say, stage
 
 # ring and rustls do the work of the first two, which would bring a C library and a slow build; aws-config looks for settings at every start of a
 # function that Lambda has put into its environment.
@@ -53,11 +53,18 @@ def forbidden_crates() -> None:
             raise Problem(f"failed: {' '.join(command)}\n{tree.stderr.strip()}")
 
 
-def end_to_end(shipped: bool = False) -> None:
+def end_to_end(shipped: bool = False, idle: str = "") -> None:
+    """A test that is `idle` most of its time runs beside the others."""
     # The tests start these as a user, or Lambda, would.
     functions.build_for_tests()
+    test = ("cargo", "test", "--release", "--locked", "--workspace", "--test", "*")
     with test_environment(shipped) as env:
-        call("cargo", "test", "--release", "--locked", "--workspace", "--test", "*", env=env)
+        if not idle:
+            call(*test, env=env)
+            return
+        call(*test, "--no-run", env=env)
+        with beside(*test, "--", idle, env=env):
+            call(*test, "--", "--skip", idle, env=env)
 
 
 def coverage() -> None:
@@ -137,7 +144,7 @@ def test_environment(shipped: bool = False) -> Iterator[dict[str, str]]:
 def soak() -> None:
     # The end-to-end tests read it, and run the long ones too.
     os.environ["CRONMON_SOAK"] = "1"
-    end_to_end(shipped=True)
+    end_to_end(shipped=True, idle="while_the_database_is_away_pings_are_kept")
 
 
 def histories() -> None:

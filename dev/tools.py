@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +118,26 @@ def call(*command: str, env: dict[str, str] | None = None) -> None:
         with uninterrupted():
             end_session(process)
         raise
+    if process.returncode:
+        raise Problem(f"failed: {' '.join(command)}")
+
+
+@contextmanager
+def beside(*command: str, env: dict[str, str]) -> Iterator[None]:
+    """Runs a command while the body does its work. What it prints comes at the end."""
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **env}, stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            yield
+            process.wait()
+        finally:
+            if process.poll() is None:
+                with uninterrupted():
+                    end_session(process)
+            printed.seek(0)
+            say(printed.read().decode(errors="replace").rstrip())
     if process.returncode:
         raise Problem(f"failed: {' '.join(command)}")
 
