@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use database::DatabaseError;
+use http_common::NewDeliveries;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -17,6 +18,8 @@ pub(crate) struct Data<T> {
     data: T,
     #[serde(skip_serializing_if = "Option::is_none")]
     paging: Option<Paging>,
+    #[serde(skip)]
+    new_deliveries: Vec<Uuid>,
 }
 
 #[derive(Debug, Serialize)]
@@ -28,25 +31,34 @@ enum Paging {
 
 impl<T> Data<T> {
     pub(crate) fn one(data: T) -> Self {
-        Self { data, paging: None }
+        Self { data, paging: None, new_deliveries: Vec::new() }
+    }
+
+    /// For whoever hands over the deliveries that the request made.
+    pub(crate) fn handing_over(self, new_deliveries: Vec<Uuid>) -> Self {
+        Self { new_deliveries, ..self }
     }
 }
 
 impl<T> Data<Vec<T>> {
     /// A list of which `total` exist.
     pub(crate) fn list(data: Vec<T>, total: i64) -> Self {
-        Self { data, paging: Some(Paging::Total { total }) }
+        Self { data, paging: Some(Paging::Total { total }), new_deliveries: Vec::new() }
     }
 
     /// A part of a long list; `next_cursor` is where the next one begins.
     pub(crate) fn page(data: Vec<T>, next_cursor: Option<String>) -> Self {
-        Self { data, paging: Some(Paging::Next { next_cursor }) }
+        Self { data, paging: Some(Paging::Next { next_cursor }), new_deliveries: Vec::new() }
     }
 }
 
 impl<T: Serialize> IntoResponse for Data<T> {
     fn into_response(self) -> Response {
-        json(StatusCode::OK, &self)
+        let mut response = json(StatusCode::OK, &self);
+        if !self.new_deliveries.is_empty() {
+            response.extensions_mut().insert(NewDeliveries(self.new_deliveries));
+        }
+        response
     }
 }
 

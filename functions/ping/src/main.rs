@@ -32,5 +32,5 @@ async fn main() -> Result<(), lambda::Error> {
         most_per_minute: Some(most_per_minute),
         freezes: Some(Freezes::default()),
     });
-    lambda::http::serve(router, clock, proxies, Some(deliveries)).await
+    lambda::http::serve(router, clock, proxies, deliveries).await
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
 use tokio::time::timeout;
-use tokio_postgres::Row;
 use tokio_postgres::types::Type;
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use crate::schedules::cron_of;
@@ -106,6 +106,17 @@ const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_ve
 pub(crate) fn new_deliveries(row: &Row) -> Result<Vec<Uuid>, tokio_postgres::Error> {
     let ids: Option<&str> = row.try_get("new_deliveries")?;
     Ok(ids.unwrap_or_default().split(',').filter_map(|id| Uuid::try_parse(id).ok()).collect())
+}
+
+/// The deliveries that this transaction has made until now, the beginning of them if there are thousands.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn made_deliveries(client: &impl GenericClient) -> Result<Vec<Uuid>, DatabaseError> {
+    let statement = "select current_setting('cronmon.new_deliveries', true) as new_deliveries";
+    let rows = client.query_typed(statement, &[]).await?;
+    let row = rows.first().ok_or_else(|| DatabaseError::Data("a select without from gave no row".into()))?;
+    Ok(new_deliveries(row)?)
 }
 
 /// A schedule that ran out of slots needs a few calls more; each covers 64 slots of what was missed, and

@@ -96,7 +96,7 @@ pub async fn serve(
     router: Router,
     clock: Clock,
     proxies: TrustedProxies,
-    deliveries: Option<DeliveryQueue>,
+    deliveries: DeliveryQueue,
 ) -> Result<(), Error> {
     let proxies = Arc::new(proxies);
     run(move |event: LambdaEvent<Event>| {
@@ -109,10 +109,8 @@ pub async fn serve(
             };
             let is_head = request.method() == Method::HEAD;
             let Ok(mut response) = router.oneshot(request).await;
-            if let Some(NewDeliveries(ids)) = response.extensions_mut().remove()
-                && let Some(queue) = deliveries
-            {
-                queue.hand_over(ids).await;
+            if let Some(NewDeliveries(ids)) = response.extensions_mut().remove() {
+                deliveries.hand_over(ids).await;
             }
             answer_of(response, is_head).await
         }

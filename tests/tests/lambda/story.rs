@@ -62,6 +62,35 @@ async fn from_a_ping_to_its_alerts() {
     assert_eq!(count(&stack.pool, "select count(*) from delivery where attempts <> 1").await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_snooze_held_is_handed_over_by_whoever_ends_it() {
+    if !can_run() {
+        return;
+    }
+    let stack = Stack::start().await;
+    let receiver = Receiver::start().await;
+    let person = Person::new(stack.issuer.token("acme"));
+    person.listens_at(&stack.url, &receiver.url).await;
+    let ping = person.creates(&stack.url, json!({ "name": "a", "schedule": null })).await;
+    let id: uuid::Uuid = stack
+        .pool
+        .get()
+        .await
+        .unwrap()
+        .query_one("select monitor_id from monitor", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let snooze = format!("{}/api/v1/monitors/{id}/snooze", stack.url);
+    person.post(&snooze, &json!({ "seconds": 3600 })).await;
+    person.pings(&format!("{}{ping}/fail", stack.url)).await;
+    assert_eq!(stack.queue.count().await, 0);
+    person.post(&snooze, &json!({ "seconds": 0 })).await;
+    assert_eq!(stack.queue.count().await, 1);
+    stack.deliver(1).await;
+    assert_eq!(receiver.types_about("a"), ["failed"]);
+}
+
 /// The gateway knows when a ping came; the function may have been cold.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ping_is_received_when_the_gateway_has_it() {

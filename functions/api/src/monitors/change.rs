@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::{DateTime, SubsecRound as _, Utc};
 use database::schedules::{ScheduleColumns, schedule_of};
+use database::signals::made_deliveries;
 use domain::rules::slot_after_edit;
 use domain::{AlertOn, Rules, Schedule};
 use tokio_postgres::Row;
@@ -113,10 +114,11 @@ pub(crate) async fn change(
     }
     let mut monitor =
         one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
+    let new_deliveries = made_deliveries(&*transaction).await?;
     transaction.commit().await?;
 
     monitor.warnings.extend(unknown);
-    Ok(Data::one(monitor))
+    Ok(Data::one(monitor).handing_over(new_deliveries))
 }
 
 /// The new slug is another monitor's, or becomes it at this moment: two that swap theirs wait for each other.

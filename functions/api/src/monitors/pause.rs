@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::{DateTime, Duration, SubsecRound as _, Utc};
+use database::signals::made_deliveries;
 use domain::MAX_DURATION;
 use tokio_postgres::types::Type;
 
@@ -39,10 +40,11 @@ pub(crate) async fn pause(
         .await?;
     let base_url = app.public_url.base(&headers);
     let mut monitor = one_monitor(&*transaction, &tenant, monitor_id, &base_url, now).await?;
+    let new_deliveries = made_deliveries(&*transaction).await?;
     transaction.commit().await?;
 
     monitor.warnings.extend(unknown);
-    Ok(Data::one(monitor))
+    Ok(Data::one(monitor).handing_over(new_deliveries))
 }
 
 /// When a quiet ends, by `until` or `seconds`, at most 366 days ahead; with neither, or null, nobody knows yet.

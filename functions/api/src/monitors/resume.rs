@@ -4,6 +4,7 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::SubsecRound as _;
+use database::signals::made_deliveries;
 use domain::Schedule;
 use domain::rules::first_slot;
 use tokio_postgres::types::Type;
@@ -46,8 +47,9 @@ pub(crate) async fn resume(
         .await?;
     let base_url = app.public_url.base(&headers);
     let mut monitor = one_monitor(&*transaction, &tenant, monitor_id, &base_url, now).await?;
+    let new_deliveries = made_deliveries(&*transaction).await?;
     transaction.commit().await?;
 
     monitor.warnings.extend(unknown);
-    Ok(Data::one(monitor))
+    Ok(Data::one(monitor).handing_over(new_deliveries))
 }
