@@ -412,13 +412,13 @@ impl Account {
         self.run.as_ref().filter(|run| run.abandoned_by_pause)
     }
 
-    /// What the bad news of a run do not say: that it was given up after them, without a full stop.
+    /// That a run was given up, without a full stop; where the sentence tells bad news, it does not say so.
     #[must_use]
     pub fn remark(&self) -> Option<String> {
         let run = self.abandoned_by_pause()?;
         let clock = Clock { zone: self.zone, today: self.now };
         let (started, ended) = (clock.time(run.started_at), clock.time(run.ended_at?));
-        (self.verdict() == Verdict::Overran).then(|| {
+        matches!(self.verdict(), Verdict::Missed | Verdict::Overran | Verdict::Unknown).then(|| {
             clock.with_zone(format!(
                 "the run that started {started} was abandoned at {ended}: the monitor was paused before its end came"
             ))
@@ -444,9 +444,10 @@ impl Account {
                 None => format!("{begins}started {started}, still running"),
             },
             (Some(ended), None) => {
-                let why = match run.abandoned_by_pause {
-                    true => "the monitor was paused before its end came",
-                    false => "its end had not come",
+                let why = if run.abandoned_by_pause {
+                    "the monitor was paused before its end came"
+                } else {
+                    "its end had not come"
                 };
                 format!("{begins}started {started}, abandoned at {}: {why}", clock.time(ended))
             }

@@ -368,6 +368,15 @@ fn of_a_run_that_a_pause_abandoned_it_is_said() {
         assert_eq!(said(&account), (verdict, sentence.to_owned()), "{account:?}");
         assert_eq!(account.remark(), None);
     }
+    let missed = expected(Outcome::Missed { silence: None });
+    let account_of_a_miss = Account { expected: missed, run: abandoned_by_pause(), ..account() };
+    assert_eq!(
+        account_of_a_miss.remark().as_deref(),
+        Some(
+            "the run that started 03:00:04 was abandoned at 03:12:09: the monitor was paused before its end came"
+        )
+    );
+    assert_eq!(Account { run: run(Some("03:12:09"), None), ..account_of_a_miss }.remark(), None);
     // It overran before: that is what its alert said, and the rest is remarked.
     let overran = abandoned_by_pause().map(|run| Run { overran_at: Some(today("03:10:04")), ..run });
     let account = Account { run: overran, zone: Tz::Europe__Riga, ..account() };
