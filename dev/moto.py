@@ -24,11 +24,14 @@ QUEUES: dict[str, tuple[str, dict[str, str]]] = {
     "WAKE_QUEUE_URL": ("wake", {}),
     "SPOOL_QUEUE_URL": ("spool.fifo", FIFO),
 }
-# Its standard input closes when we are gone, however we went.
+# Its standard input closes when we are gone, however we went. It reads the clock for each message that waits at each
+# call; by way of datetime that costs so much that a few hundred messages stop it.
 SERVER = """
-import os, sys, threading
+import os, sys, threading, time
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
+from moto.sqs import models
+models.unix_time_millis = lambda: time.time() * 1000.0
 main(sys.argv[1:])
 """
 LOG = LOCAL / "moto.log"

@@ -187,7 +187,7 @@ async fn replays(
         }
         let waiting = spool.count();
         let is_told = told.is_some_and(|(count, at)| count == waiting && at.elapsed() < TELL_PAUSE);
-        if !is_told && watch(&pool, beats.beat(), waiting, false).await.is_ok() {
+        if !is_told && watch(&pool, beats.beat(), waiting, waiting > 0).await.is_ok() {
             told = Some((waiting, Instant::now()));
         }
         // A pause has to be written down before what came after it is applied.
@@ -255,7 +255,7 @@ impl Trouble {
 #[cfg(test)]
 mod tests {
     use database::signals::{Address, ReceivedSignal};
-    use database::spool::Spool as _;
+    use database::spool::{Spool as _, Why};
     use domain::SignalKind;
     use uuid::Uuid;
 
@@ -288,7 +288,7 @@ mod tests {
         };
         let beats = Beats::begin(Arc::new(move || at(0)));
         let of_pings = PingsFolder { folder: spool.clone(), beats };
-        of_pings.put(&signal).await.unwrap();
+        of_pings.put(&signal, Why::Away).await.unwrap();
         // Until it is written down how long there was no process, everybody's pings go there.
         assert!(of_pings.holds(&Address::PingId(Uuid::max())));
         drop(of_pings);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 use database::signals::{Address, ReceivedSignal};
-use database::spool::{Spool as PingSpool, Waiting, group, to_text};
+use database::spool::{Spool as PingSpool, Waiting, Why, group, to_text};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
@@ -61,9 +61,9 @@ pub(crate) struct PingsFolder {
 }
 
 impl PingSpool for PingsFolder {
-    fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>> {
+    fn put<'a>(&'a self, signal: &'a ReceivedSignal, why: Why) -> BoxFuture<'a, Result<(), String>> {
         async move {
-            let text = to_text(signal)?;
+            let text = to_text(signal, why)?;
             self.folder.0.append(&group(&signal.address), signal.received_at, text.as_bytes()).await
         }
         .boxed()

@@ -170,7 +170,7 @@ impl CronMon {
             body: None,
             searched: None,
         };
-        let text = spool::to_text(&received).unwrap();
+        let text = spool::to_text(&received, spool::Why::Away).unwrap();
         let replayed = spool::replay(&self.pool, &text, Some(self.now())).await.unwrap();
         assert!(matches!(replayed, spool::Replayed::Applied(_)), "{replayed:?}");
     }

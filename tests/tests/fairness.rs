@@ -116,6 +116,82 @@ async fn a_tenants_turn_is_over_by_what_its_monitors_cost() {
     assert_eq!(alerts_and_place(&cronmon, "small").await.0, 150);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_monitor_that_cant_be_judged_holds_up_nobody_and_is_tried_again_in_a_minute() {
+    let cronmon = CronMon::start().await;
+    for tenant in ["bad", "good"] {
+        listens(&cronmon, tenant).await;
+    }
+    // Whatever goes wrong with one: here the database refuses its alert.
+    execute(
+        &cronmon,
+        "create function refuse() returns trigger language plpgsql as $$
+         begin
+             perform 1 / 0;
+             return null;
+         end
+         $$;
+         create trigger refuse before insert on alert for each row when (new.tenant = 'bad') execute function refuse()",
+    )
+    .await;
+    miss(&cronmon, "bad", 2, cronmon.now() - Span::hours(2)).await;
+    miss(&cronmon, "good", 450, cronmon.now() - Span::hours(1)).await;
+    let until = Until { now: Some(cronmon.now()), ..Until::default() };
+    let ticked = late_check::tick(&cronmon.pool, until, None, |_| async {}).await.unwrap();
+    assert_eq!((ticked.monitors, ticked.judged_all()), (450, true));
+    assert_eq!(alerts_and_place(&cronmon, "good").await.0, 450);
+    assert_eq!(alerts_and_place(&cronmon, "bad").await.0, 0);
+    assert_eq!(count(&cronmon, DUE).await, 0);
+
+    execute(&cronmon, "drop trigger refuse on alert").await;
+    cronmon.set_clock(cronmon.now() + Span::seconds(60));
+    cronmon.tick().await;
+    assert_eq!(alerts_and_place(&cronmon, "bad").await.0, 0);
+    cronmon.set_clock(cronmon.now() + Span::microseconds(1));
+    cronmon.tick().await;
+    assert_eq!(alerts_and_place(&cronmon, "bad").await.0, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_runs_of_one_monitor_fall_due_a_hundred_at_a_time() {
+    let cronmon = CronMon::start().await;
+    listens(&cronmon, "acme").await;
+    // Three of them hang for as long, the others each a little less.
+    execute(
+        &cronmon,
+        &format!(
+            "insert into monitor (monitor_id, tenant, name, slug, ping_id, created_at, schedule_kind, expected_duration,
+                 grace_duration, alert_on, status, armed, open_jobs, due_at)
+             select gen_random_uuid(), 'acme', 'm', 'm', gen_random_uuid(), at, 'none', 60, 60, 'every', 'up', true, 250,
+                 at - interval '1 hour'
+             from (select '{}'::timestamptz as at) a;
+             insert into job (job_id, monitor_id, announced, start_time, due_at, answered)
+             select gen_random_uuid(), monitor_id, true, due_at - interval '2 hours',
+                 due_at + greatest(0, n - 3) * interval '1 second', true
+             from monitor cross join generate_series(1, 250) n",
+            cronmon.now()
+        ),
+    )
+    .await;
+    let overran = "select count(*) from job where overran_at is not null and $1::timestamptz is not null";
+    for judged in [100, 200, 250] {
+        cronmon.tick().await;
+        assert_eq!(count(&cronmon, overran).await, judged);
+        assert_eq!(alerts_and_place(&cronmon, "acme").await.0, judged);
+    }
+    assert_eq!(count(&cronmon, DUE).await, 0);
+
+    // Of one instant they can't be told apart.
+    execute(
+        &cronmon,
+        "update job set overran_at = null, due_at = '2026-11-22T11:30:00Z'; delete from alert;
+         update monitor set due_at = '2026-11-22T11:30:00Z'",
+    )
+    .await;
+    cronmon.tick().await;
+    assert_eq!(count(&cronmon, overran).await, 250);
+}
+
 /// Cron monitors of this tenant whose slots ran out, and which are due to get more.
 async fn run_out_of_slots(cronmon: &CronMon, tenant: &str, expressions: &[(&str, &str)]) {
     let client = cronmon.pool.get().await.unwrap();

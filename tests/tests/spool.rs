@@ -17,7 +17,7 @@ use cronmon_tests::proxy::{Proxy, port_of};
 use cronmon_tests::tokens::Issuer;
 use database::Pool;
 use database::signals::{Address, ReceivedSignal};
-use database::spool::{group, to_text};
+use database::spool::{Why, group, to_text};
 use domain::SignalKind;
 use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
@@ -114,7 +114,7 @@ fn signal(path: &str, kind: SignalKind, received_at: DateTime<Utc>) -> (String, 
         body: None,
         searched: None,
     };
-    (group(&signal.address), signal.received_at, to_text(&signal).unwrap())
+    (group(&signal.address), signal.received_at, to_text(&signal, Why::Away).unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

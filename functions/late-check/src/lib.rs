@@ -9,7 +9,7 @@ pub mod replay;
 
 use std::time::{Duration, Instant};
 
-use database::due::{BATCH, Until, due_by_turns, give_needed_slots, judge_due};
+use database::due::{BATCH, Judged, Until, due_by_turns, give_needed_slots, judge_due, longest_due, put_off};
 use database::windows::refill;
 use database::{DatabaseError, Pool};
 use uuid::Uuid;
@@ -52,12 +52,36 @@ impl Tick {
     }
 }
 
+/// Judges these each in a transaction of its own. Who can't be judged is put off and holds up nobody.
+async fn one_by_one(pool: &Pool, until: Until, these: &[Uuid]) -> Result<Option<Judged>, DatabaseError> {
+    // What fell due meanwhile was not looked at.
+    let mut total = Judged { more: true, ..Judged::default() };
+    for monitor_id in these {
+        match judge_due(pool, until, Some(&[*monitor_id])).await {
+            Ok(Some(one)) => {
+                total.monitors += one.monitors;
+                total.need_slots.extend(one.need_slots);
+                total.new_deliveries.extend(one.new_deliveries);
+            }
+            // What was judged stays, and its alerts have to be handed over.
+            Ok(None) if total.monitors > 0 => break,
+            Ok(None) => return Ok(None),
+            Err(e) if e.may_be_over_later() => return Err(e),
+            Err(e) => {
+                tracing::error!(%monitor_id, "a monitor can't be judged, and is tried again in a minute: {e}");
+                put_off(pool, *monitor_id, until.now).await?;
+            }
+        }
+    }
+    Ok(Some(total))
+}
+
 /// Judges what is due, until `end` comes. Two ticks at once share the work.
 /// Each batch's deliveries are given to `hand_over` once the batch is committed.
 ///
 /// # Errors
-/// [`DatabaseError`]; what was judged before stays, the rest is due in the next tick. Slots that could not be given
-/// are only logged: the monitor asks for them again.
+/// [`DatabaseError`] when the database can't work; what was judged before stays, the rest is due in the next tick. A
+/// monitor that can't be judged, and slots that can't be given, are only logged: that is tried again in a minute.
 pub async fn tick<F: Future<Output = ()>>(
     pool: &Pool,
     until: Until,
@@ -84,7 +108,15 @@ pub async fn tick<F: Future<Output = ()>>(
     for _ in 0..MOST_BATCHES {
         let these: Vec<Uuid> = turns.drain(..turns.len().min(BATCH)).collect();
         let by_turns = !these.is_empty();
-        let Some(batch) = judge_due(pool, until, by_turns.then_some(&*these)).await? else {
+        let batch = match judge_due(pool, until, by_turns.then_some(&*these)).await {
+            Err(e) if !e.may_be_over_later() => {
+                tracing::error!("a batch could not be judged, and is judged one by one: {e}");
+                let these = if by_turns { these } else { longest_due(pool, until).await? };
+                one_by_one(pool, until, &these).await?
+            }
+            batch => batch?,
+        };
+        let Some(batch) = batch else {
             total.too_late = true;
             return Ok(total);
         };

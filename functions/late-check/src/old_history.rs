@@ -24,7 +24,7 @@ pub struct Deleted {
 }
 
 /// Goes on with the walk, until `end` comes. `None` is Postgres' clock. See
-/// `migrations/V0007__lateness_rules.sql`.
+/// `migrations/V0010__isolated_ticks.sql`.
 ///
 /// # Errors
 /// [`DatabaseError`]; what was deleted stays deleted.

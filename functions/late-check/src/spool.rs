@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use cronmon_late_check::replay::{Seen, replay_batch};
 use database::due::clock;
-use database::spool::watch;
+use database::spool::{tells_of_trouble, watch};
 use database::{DatabaseError, Pool};
 use lambda::queues::DeliveryQueue;
 use lambda::spool_queue::SpoolQueue;
@@ -29,7 +29,7 @@ pub(crate) async fn empty(
     at_once: usize,
     end: Instant,
 ) -> Result<LookedInto, DatabaseError> {
-    let (mut had_some, mut looks) = (false, 0);
+    let (mut in_trouble, mut looks) = (false, 0);
     loop {
         let looked_at = clock(pool).await?;
         let batch = match spool.receive().await {
@@ -37,31 +37,32 @@ pub(crate) async fn empty(
             // Who can't look must not say that it is empty.
             Err(why) => {
                 tracing::error!("the spool can't be read: {why}");
-                return some_is_left(pool, looked_at, false).await;
+                return some_is_left(pool, looked_at, true, false).await;
             }
         };
         if batch.is_empty() {
             let waiting = spool.waiting().await.unwrap_or(1);
             if waiting == 0 {
-                let watched = watch(pool, looked_at, 0, had_some).await?;
+                let watched = watch(pool, looked_at, 0, in_trouble).await?;
                 return Ok(LookedInto { seen: Seen { looked_at, watched }, is_read: true });
             }
             looks += 1;
             if looks == LOOKS {
-                return some_is_left(pool, looked_at, true).await;
+                return some_is_left(pool, looked_at, true, true).await;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
             continue;
         }
-        had_some = true;
+        in_trouble |= batch.iter().any(|waiting| tells_of_trouble(&waiting.text));
         let replayed = replay_batch(pool, batch, None, at_once).await;
         let handed_over = deliveries.hand_over(replayed.new_deliveries);
         tokio::join!(spool.forget(replayed.done), spool.put_back(replayed.left), handed_over);
         if let Some(e) = &replayed.failed {
             tracing::error!("pings wait in the spool: {e}");
         }
+        in_trouble |= replayed.failed.is_some();
         if replayed.failed.is_some() || Instant::now() > end {
-            return some_is_left(pool, looked_at, true).await;
+            return some_is_left(pool, looked_at, in_trouble, true).await;
         }
     }
 }
@@ -69,9 +70,10 @@ pub(crate) async fn empty(
 async fn some_is_left(
     pool: &Pool,
     looked_at: DateTime<Utc>,
+    in_trouble: bool,
     is_read: bool,
 ) -> Result<LookedInto, DatabaseError> {
-    let watched = watch(pool, looked_at, 1, true).await?;
+    let watched = watch(pool, looked_at, 1, in_trouble).await?;
     // A queue that takes long to answer is no sign of a slow database.
     Ok(LookedInto { seen: Seen { looked_at: clock(pool).await?, watched }, is_read })
 }

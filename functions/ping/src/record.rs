@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use database::signals::{Applied, Outcome, ReceivedSignal, Terms, apply_signal, apply_signal_after_a_freeze};
+use database::spool::Why;
 use tokio::time::timeout;
 
 use crate::App;
@@ -42,6 +43,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
             Err(Failure::Away | Failure::Silent) => Recorded::Lost,
         };
     };
+    let mut why = Why::Away;
     let mut is_away = false;
     if !spool.holds(&signal.address) && app.breaker.lets_through(Instant::now()) {
         match try_database(app, signal, spool.is_shared()).await {
@@ -52,6 +54,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
                 if applied.outcome != Outcome::Behind {
                     return Recorded::Applied(applied);
                 }
+                why = Why::Behind;
             }
             Err(Failure::Refused) => return Recorded::Refused,
             Err(Failure::Away) => {
@@ -70,7 +73,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
             }
         }
     }
-    match spool.put(signal).await {
+    match spool.put(signal, why).await {
         Ok(()) => Recorded::Spooled,
         Err(why) => {
             tracing::error!("a ping could not be spooled: {why}");

@@ -7,7 +7,7 @@ use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::schedules::cron_of;
-use crate::signals::{give_slots, new_deliveries};
+use crate::signals::new_deliveries;
 use crate::{DatabaseError, Pool};
 
 /// Monitors judged in one transaction: few enough that a ping never waits long for one of them.
@@ -49,7 +49,7 @@ pub struct Until {
     pub looked_at: Option<DateTime<Utc>>,
 }
 
-/// See `migrations/V0009__fair_ticks.sql`.
+/// See `migrations/V0010__isolated_ticks.sql`.
 const JUDGE_DUE: &str = "select monitor_id, schedule_version, cron, timezone, slots_after, judged, \
      case when judged is not null then current_setting('cronmon.new_deliveries', true) end as new_deliveries \
      from judge_due($1, $2, $3, $4, $5)";
@@ -102,11 +102,43 @@ pub async fn judge_due(
     Ok(Some(judged))
 }
 
+/// Who would be judged by [`judge_due`] as the longest due. Relies on the index `monitor_due`.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn longest_due(pool: &Pool, until: Until) -> Result<Vec<Uuid>, DatabaseError> {
+    let most = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let rows = pool
+        .get()
+        .await?
+        .query_typed(
+            "select monitor_id from monitor where due_at < least(coalesce($1, now()), $2) order by due_at limit $3",
+            &[(&until.now, Type::TIMESTAMPTZ), (&until.not_after, Type::TIMESTAMPTZ), (&most, Type::INT8)],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.try_get("monitor_id")).collect::<Result<_, _>>()?)
+}
+
+/// Judges this monitor no sooner than in a minute. `None` is Postgres' clock.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn put_off(pool: &Pool, monitor_id: Uuid, now: Option<DateTime<Utc>>) -> Result<(), DatabaseError> {
+    let statement = "call put_off($1, $2)";
+    let parameters: &[(&(dyn ToSql + Sync), Type)] = &[(&monitor_id, Type::UUID), (&now, Type::TIMESTAMPTZ)];
+    pool.get().await?.execute_typed(statement, parameters).await?;
+    Ok(())
+}
+
 /// How long slots are looked for after one batch: some expressions take a search.
 const TIME_FOR_SLOTS: Duration = Duration::from_millis(300);
 
+/// How often, and after what pause, is looked whether a monitor is free that somebody held.
+const LOOKS_AT_HELD: usize = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(25);
+
 /// Finds the slots that monitors need and gives them, in one transaction; answers with how many got some. Those for
-/// whom the time is not enough ask again in a minute.
+/// whom the time is not enough, or that somebody goes on holding, ask again in a minute.
 ///
 /// # Errors
 /// [`DatabaseError`]; then they ask again in a minute.
@@ -116,42 +148,53 @@ pub async fn give_needed_slots(
     now: Option<DateTime<Utc>>,
 ) -> Result<usize, DatabaseError> {
     let began = Instant::now();
-    let (mut ids, mut versions, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for monitor in needing {
         if began.elapsed() > TIME_FOR_SLOTS {
             break;
         }
-        slots.push(monitor.slots());
-        ids.push(monitor.monitor_id);
-        versions.push(monitor.schedule_version);
+        let slots = array(&monitor.slots());
+        found.push((monitor.monitor_id, monitor.schedule_version, slots));
         // Others have work to do in this process.
         tokio::task::yield_now().await;
     }
-    if ids.is_empty() {
-        return Ok(0);
+    let many = found.len();
+    for look in 0..LOOKS_AT_HELD {
+        if found.is_empty() {
+            break;
+        }
+        if look > 0 {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
+        let held = give_slots_to(pool, &found, now).await?;
+        found.retain(|(monitor_id, ..)| held.contains(monitor_id));
     }
-    let client = pool.get().await?;
-    let texts: Vec<String> = slots.iter().map(|slots| array(slots)).collect();
-    let held = client
+    Ok(many - found.len())
+}
+
+/// Answers with those that somebody holds. See `migrations/V0009__fair_ticks.sql`.
+async fn give_slots_to(
+    pool: &Pool,
+    found: &[(Uuid, i32, String)],
+    now: Option<DateTime<Utc>>,
+) -> Result<Vec<Uuid>, DatabaseError> {
+    let ids: Vec<Uuid> = found.iter().map(|(id, ..)| *id).collect();
+    let versions: Vec<i32> = found.iter().map(|(_, version, _)| *version).collect();
+    let slots: Vec<&str> = found.iter().map(|(.., slots)| slots.as_str()).collect();
+    let held = pool
+        .get()
+        .await?
         .query_typed(
             "select give_slots_to($1, $2, $3, $4) as monitor_id",
             &[
                 (&ids, Type::UUID_ARRAY),
                 (&versions, Type::INT4_ARRAY),
-                (&texts, Type::TEXT_ARRAY),
+                (&slots, Type::TEXT_ARRAY),
                 (&now, Type::TIMESTAMPTZ),
             ],
         )
         .await?;
-    for row in held {
-        let held: Uuid = row.try_get("monitor_id")?;
-        for ((id, version), slots) in ids.iter().zip(&versions).zip(&slots) {
-            if *id == held {
-                give_slots(&client, held, *version, slots, now).await?;
-            }
-        }
-    }
-    Ok(ids.len())
+    Ok(held.iter().map(|row| row.try_get("monitor_id")).collect::<Result<_, _>>()?)
 }
 
 impl NeedsSlots {

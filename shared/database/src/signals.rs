@@ -240,7 +240,7 @@ async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Res
         let version: i32 = row.try_get("schedule_version")?;
         if let Some(after) = row.try_get::<_, Option<DateTime<Utc>>>("slots_after")? {
             let found = cron.slots_after(after);
-            give_slots(client, row.try_get("monitor_id")?, version, &found, Some(signal.received_at)).await?;
+            give_slots(client, row.try_get("monitor_id")?, version, &found, signal.received_at).await?;
         }
         // Those after the slot too, which may lie far ahead of a signal that is early.
         let mut found = cron.slots_after(signal.received_at);
@@ -257,12 +257,12 @@ async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Res
 }
 
 /// Gives a monitor the slots that were found for it, unless its schedule was edited meanwhile.
-pub(crate) async fn give_slots(
+async fn give_slots(
     client: &Object,
     monitor_id: Uuid,
     schedule_version: i32,
     slots: &[DateTime<Utc>],
-    now: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
 ) -> Result<(), DatabaseError> {
     client
         .execute_typed(

@@ -18,13 +18,22 @@ use crate::{DatabaseError, Pool};
 /// Where a signal goes that the database does not take.
 pub trait Spool: Send + Sync {
     /// Keeps a signal: once that is said, it survives this process. The error is for the log.
-    fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>>;
+    fn put<'a>(&'a self, signal: &'a ReceivedSignal, why: Why) -> BoxFuture<'a, Result<(), String>>;
 
     /// Whether an earlier signal to the same address waits: then a later one has to go behind it.
     fn holds(&self, address: &Address) -> bool;
 
     /// Whether others fill it too, so that only [`watch`] tells when it was empty.
     fn is_shared(&self) -> bool;
+}
+
+/// Why a signal goes into a spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// The database did not take it in time, or was not asked.
+    Away,
+    /// The database took it, and told it to wait behind what may be in the spool: [`Outcome::Behind`].
+    Behind,
 }
 
 /// One text that waits. The handle is what its spool knows it by.
@@ -53,6 +62,8 @@ struct Spooled {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     create: Option<String>,
     received_at: DateTime<Utc>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    behind: bool,
     kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rid: Option<Uuid>,
@@ -72,7 +83,7 @@ struct Spooled {
 ///
 /// # Errors
 /// The text for the log; none is known.
-pub fn to_text(signal: &ReceivedSignal) -> Result<String, String> {
+pub fn to_text(signal: &ReceivedSignal, why: Why) -> Result<String, String> {
     let (ping_id, key_hash, slug, create) = match &signal.address {
         Address::PingId(ping_id) => (Some(*ping_id), None, None, None),
         Address::Slug { key_hash, slug, create } => {
@@ -86,6 +97,7 @@ pub fn to_text(signal: &ReceivedSignal) -> Result<String, String> {
         slug,
         create,
         received_at: signal.received_at,
+        behind: why == Why::Behind,
         kind: signal.kind.name().to_owned(),
         rid: signal.rid,
         exit_status: signal.exit_status,
@@ -133,6 +145,18 @@ pub fn from_text(text: &str) -> Result<ReceivedSignal, String> {
         body: spooled.body.map(decode).transpose()?,
         searched: spooled.searched.map(decode).transpose()?,
     })
+}
+
+/// Whether what [`to_text`] made went into the spool because the database was slow or away, for then others may still be
+/// on their way. Of a text that can't be read too.
+#[must_use]
+pub fn tells_of_trouble(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Sent {
+        #[serde(default)]
+        behind: bool,
+    }
+    !serde_json::from_str(text).is_ok_and(|sent: Sent| sent.behind)
 }
 
 /// By what signals are kept in order: one group for each address. At most 128 characters, which is what SQS
@@ -221,7 +245,7 @@ pub struct Watched {
     pub some_at: Option<DateTime<Utc>>,
 }
 
-/// Writes down what is in the spool now, and whether it had something just before.
+/// Writes down what is in the spool now, and whether what was in it or is left tells of trouble.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -229,7 +253,7 @@ pub async fn watch(
     pool: &Pool,
     seen_at: DateTime<Utc>,
     waiting: i64,
-    had_some: bool,
+    in_trouble: bool,
 ) -> Result<Watched, DatabaseError> {
     let rows = pool
         .get()
@@ -247,7 +271,7 @@ pub async fn watch(
             &[
                 (&seen_at, Type::TIMESTAMPTZ),
                 (&waiting, Type::INT8),
-                (&(had_some || waiting > 0), Type::BOOL),
+                (&in_trouble, Type::BOOL),
             ],
         )
         .await?;
@@ -308,7 +332,11 @@ mod tests {
         };
         for address in [Address::PingId(Uuid::from_u128(1)), by_slug] {
             let signal = signal(address);
-            assert_eq!(from_text(&to_text(&signal).unwrap()), Ok(signal));
+            let away = to_text(&signal, Why::Away).unwrap();
+            let behind = to_text(&signal, Why::Behind).unwrap();
+            assert_eq!((tells_of_trouble(&away), tells_of_trouble(&behind)), (true, false));
+            assert_eq!(from_text(&behind).as_ref(), Ok(&signal));
+            assert_eq!(from_text(&away), Ok(signal));
         }
     }
 
@@ -317,7 +345,7 @@ mod tests {
         let mut signal = signal(Address::PingId(Uuid::from_u128(1)));
         signal.body = Some(vec![b'b'; 10_000]);
         signal.searched = Some([vec![b'h'; 1_000_000], vec![b't'; 1_000_000]].concat());
-        let text = to_text(&signal).unwrap();
+        let text = to_text(&signal, Why::Away).unwrap();
         assert!(text.len() < 64 * 1024, "{}", text.len());
         let searched = from_text(&text).unwrap().searched.unwrap();
         assert!(searched.starts_with(b"hhh") && searched.ends_with(b"ttt"));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName, QueueAttributeName};
 use database::signals::{Address, ReceivedSignal};
-use database::spool::{Spool, Waiting, group, to_text};
+use database::spool::{Spool, Waiting, Why, group, to_text};
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 
@@ -43,12 +43,12 @@ impl SpoolQueue {
         Ok(Self { url: required("SPOOL_QUEUE_URL")?.into(), sqs: Sqs::default() })
     }
 
-    async fn send(&self, signal: &ReceivedSignal) -> Result<(), String> {
+    async fn send(&self, signal: &ReceivedSignal, why: Why) -> Result<(), String> {
         self.sqs
             .client()?
             .send_message()
             .queue_url(&*self.url)
-            .message_body(to_text(signal)?)
+            .message_body(to_text(signal, why)?)
             .message_group_id(group(&signal.address))
             // SQS drops what is sent again, as its client does when an answer gets lost.
             .message_deduplication_id(signal.signal_id.to_string())
@@ -163,8 +163,8 @@ impl SpoolQueue {
 }
 
 impl Spool for SpoolQueue {
-    fn put<'a>(&'a self, signal: &'a ReceivedSignal) -> BoxFuture<'a, Result<(), String>> {
-        self.send(signal).boxed()
+    fn put<'a>(&'a self, signal: &'a ReceivedSignal, why: Why) -> BoxFuture<'a, Result<(), String>> {
+        self.send(signal, why).boxed()
     }
 
     /// Nobody knows: the queue has no way to ask. A signal that overtakes an earlier one is applied first, and

@@ -11,7 +11,7 @@ use cronmon_tests::lambda::{Settings, Stack, can_run};
 use cronmon_tests::person::Person;
 use cronmon_tests::proxy::{Proxy, port_of};
 use database::signals::{Address, ReceivedSignal};
-use database::spool::{group, to_text};
+use database::spool::{Why, group, to_text};
 use domain::SignalKind;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -41,7 +41,7 @@ pub(super) fn message(address: Address, kind: SignalKind, seconds: i64) -> Strin
         body: None,
         searched: None,
     };
-    to_text(&signal).unwrap()
+    to_text(&signal, Why::Away).unwrap()
 }
 
 pub(super) fn address(path: &str) -> Address {

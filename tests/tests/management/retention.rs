@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use chrono::Duration as Span;
-use cronmon_tests::CronMon;
 use cronmon_tests::contents::{contents, count};
+use cronmon_tests::{CronMon, Receiver};
 use late_check::old_history::{self, Deleted};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -231,4 +231,54 @@ async fn what_came_at_the_same_instant_is_not_deleted_for_the_number() {
     ping(&cronmon, &monitor, "", 10).await;
     delete_old(&cronmon).await;
     assert_eq!((rows(&cronmon, "signal", &monitor).await, rows(&cronmon, "job", &monitor).await), (10, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_go_with_the_history_but_none_that_lasts_or_is_still_to_be_told() {
+    let cronmon = CronMon::start().await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    let day = Span::days(1);
+    decide(&cronmon, "acme", json!({ "history_duration": day.num_seconds() })).await;
+    let (over, lasting) = (monitor_of(&cronmon, "acme").await, monitor_of(&cronmon, "acme").await);
+    ping(&cronmon, &over, "/fail", 1).await;
+    ping(&cronmon, &over, "", 1).await;
+    ping(&cronmon, &lasting, "/fail", 1).await;
+    let alerts = "select count(*) from alert";
+    let deliveries = "select count(*) from delivery";
+    let both = async || (count(&cronmon.pool, alerts).await, count(&cronmon.pool, deliveries).await);
+    assert_eq!(both().await, (3, 3));
+    cronmon.set_clock(cronmon.now() + day + Span::seconds(1));
+    delete_old(&cronmon).await;
+    assert_eq!(both().await, (3, 3), "nobody was told yet");
+    cronmon.deliver().await;
+    delete_old(&cronmon).await;
+    assert_eq!(both().await, (1, 1), "the incident that lasts keeps its alert");
+    assert_eq!(receiver.heard().len(), 3);
+    ping(&cronmon, &lasting, "", 1).await;
+    cronmon.deliver().await;
+    delete_old(&cronmon).await;
+    assert_eq!(both().await, (1, 1), "its end is new");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outages_and_their_notices_are_kept_for_400_days() {
+    let cronmon = CronMon::start().await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    monitor_of(&cronmon, "acme").await;
+    let ended_at = cronmon.now();
+    cronmon.was_blind(ended_at - Span::hours(1), ended_at).await;
+    let client = cronmon.pool.get().await.unwrap();
+    client.execute("call tell_of_outages($1, $1, 10)", &[&ended_at]).await.unwrap();
+    let kept =
+        "select (select count(*) from outage_span) + (select count(*) from alert where type = 'notice')";
+    cronmon.deliver().await;
+    assert_eq!(receiver.heard().len(), 1);
+    cronmon.set_clock(ended_at + Span::days(400));
+    delete_old(&cronmon).await;
+    assert_eq!(count(&cronmon.pool, kept).await, 2);
+    cronmon.set_clock(ended_at + Span::days(400) + Span::seconds(1));
+    delete_old(&cronmon).await;
+    assert_eq!(count(&cronmon.pool, kept).await, 0);
 }
