@@ -14,6 +14,7 @@ mod requests;
 mod retention;
 mod schedules;
 mod simulate;
+mod turns;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};

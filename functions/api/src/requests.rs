@@ -89,13 +89,9 @@ impl Query {
 
     pub(crate) fn instant(&self, name: &str) -> ApiResult<Option<DateTime<Utc>>> {
         let Some(text) = self.one(name)? else { return Ok(None) };
-        match DateTime::parse_from_rfc3339(text) {
-            Ok(instant) => Ok(Some(instant.to_utc())),
-            Err(_) => {
-                let why = "it must be an instant like 2026-11-22T12:00:00Z; in a URL a + is written %2B";
-                Err(wrong(name, &why))
-            }
-        }
+        let instant =
+            read_instant(text).map_err(|why| wrong(name, &format!("{why}; in a URL a + is written %2B")))?;
+        Ok(Some(instant))
     }
 
     /// What it says beside `taken`, as the fields of a body: numbers, null and words.
@@ -115,6 +111,14 @@ impl Query {
     }
 }
 
+/// An RFC 3339 instant, to the microsecond as everything is kept; or what is wrong with it, for its author.
+pub(crate) fn read_instant(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(instant) => Ok(instant.to_utc().trunc_subsecs(6)),
+        Err(_) => Err("it must be an instant like 2026-11-22T12:00:00Z"),
+    }
+}
+
 /// The years for which slots are looked for.
 const FIRST_INSTANT: i64 = 0;
 const LAST_INSTANT: i64 = 4_102_444_800;
@@ -122,7 +126,7 @@ const LAST_INSTANT: i64 = 4_102_444_800;
 /// An instant for which slots are looked for.
 pub(crate) fn in_our_time(name: &str, instant: DateTime<Utc>) -> ApiResult<DateTime<Utc>> {
     match instant.timestamp() {
-        FIRST_INSTANT..LAST_INSTANT => Ok(instant.trunc_subsecs(6)),
+        FIRST_INSTANT..LAST_INSTANT => Ok(instant),
         _ => Err(wrong(name, &"it must lie between 1970 and 2100")),
     }
 }
@@ -202,6 +206,11 @@ impl Fields {
             Some(Value::Null) => Ok(Given::Null),
             Some(value) => serde_json::from_value(value).map(Given::Value).map_err(|e| wrong(name, &e)),
         }
+    }
+
+    /// An RFC 3339 instant that may be absent.
+    pub(crate) fn instant(&mut self, name: &str) -> ApiResult<Given<DateTime<Utc>>> {
+        self.optional::<String>(name)?.try_map(|text| read_instant(&text).map_err(|why| wrong(name, &why)))
     }
 
     pub(crate) fn name(&mut self) -> ApiResult<String> {
@@ -390,6 +399,26 @@ mod tests {
         for given in ["name", "grace_duration", "sched", ""] {
             assert!(!is_close("schedule", given), "{given}");
         }
+    }
+
+    #[test]
+    fn an_instant_is_read_to_the_microsecond_wherever_it_stands() {
+        let text = "2026-11-22T14:00:00.1234567+02:00";
+        let instant = read_instant(text).unwrap();
+        assert_eq!(instant.to_rfc3339(), "2026-11-22T12:00:00.123456+00:00");
+        let query = Query(vec![("at".to_owned(), text.to_owned()), ("since".to_owned(), "x".to_owned())]);
+        assert_eq!(query.instant("at").unwrap(), Some(instant));
+        let mut fields = Fields::parse(br#"{"at":"2026-11-22T14:00:00.1234567+02:00","until":"x"}"#).unwrap();
+        assert_eq!(fields.instant("at").unwrap(), Given::Value(instant));
+        assert_eq!(fields.instant("at").unwrap(), Given::Absent);
+        let in_a_body = format!("{:?}", fields.instant("until").unwrap_err());
+        assert!(
+            in_a_body.contains("\"until: it must be an instant like 2026-11-22T12:00:00Z\""),
+            "{in_a_body}"
+        );
+        let in_a_query = format!("{:?}", query.instant("since").unwrap_err());
+        let why = "\"since: it must be an instant like 2026-11-22T12:00:00Z; in a URL a + is written %2B\"";
+        assert!(in_a_query.contains(why), "{in_a_query}");
     }
 
     #[test]

@@ -221,6 +221,8 @@ pub struct Run {
     pub exit_status: Option<i16>,
     pub due_at: Option<DateTime<Utc>>,
     pub overran_at: Option<DateTime<Utc>>,
+    /// It was open when the monitor was paused.
+    pub abandoned_by_pause: bool,
 }
 
 /// From when until when; `None`: it goes on.
@@ -323,11 +325,17 @@ impl Account {
             }
             Verdict::Paused => {
                 let (began, ended) = self.paused.unwrap_or((self.at, None));
-                match ended {
+                let text = match ended {
                     Some(ended) => {
                         format!("paused from {} to {}: nothing is judged then", time(began), time(ended))
                     }
                     None => format!("paused since {}: nothing is judged until it is resumed", time(began)),
+                };
+                match self.abandoned_by_pause().filter(|run| run.ended_at == Some(began)) {
+                    Some(run) => {
+                        format!("{text}, and the run that started {} was abandoned", time(run.started_at))
+                    }
+                    None => text,
                 }
             }
             Verdict::NotJudged => {
@@ -339,7 +347,17 @@ impl Account {
                         time(edited)
                     ),
                     None => {
-                        format!("expected {}, but the monitor was paused before that was judged", time(slot))
+                        let text = format!(
+                            "expected {}, but the monitor was paused before that was judged",
+                            time(slot)
+                        );
+                        match self.abandoned_by_pause() {
+                            Some(run) => format!(
+                                "{text}; the run that started {} was abandoned then",
+                                time(run.started_at)
+                            ),
+                            None => text,
+                        }
                     }
                 }
             }
@@ -390,6 +408,23 @@ impl Account {
         }
     }
 
+    fn abandoned_by_pause(&self) -> Option<&Run> {
+        self.run.as_ref().filter(|run| run.abandoned_by_pause)
+    }
+
+    /// That a run was given up, without a full stop; where the sentence tells bad news, it does not say so.
+    #[must_use]
+    pub fn remark(&self) -> Option<String> {
+        let run = self.abandoned_by_pause()?;
+        let clock = Clock { zone: self.zone, today: self.now };
+        let (started, ended) = (clock.time(run.started_at), clock.time(run.ended_at?));
+        matches!(self.verdict(), Verdict::Missed | Verdict::Overran | Verdict::Unknown).then(|| {
+            clock.with_zone(format!(
+                "the run that started {started} was abandoned at {ended}: the monitor was paused before its end came"
+            ))
+        })
+    }
+
     fn good_news(&self, clock: &Clock) -> String {
         let expected = self.expected.as_ref().filter(|e| matches!(e.outcome, Outcome::Answered { .. }));
         let begins = expected.map(|expected| format!("expected {}, ", clock.time(expected.slot)));
@@ -409,7 +444,12 @@ impl Account {
                 None => format!("{begins}started {started}, still running"),
             },
             (Some(ended), None) => {
-                format!("{begins}started {started}, abandoned at {}: its end had not come", clock.time(ended))
+                let why = if run.abandoned_by_pause {
+                    "the monitor was paused before its end came"
+                } else {
+                    "its end had not come"
+                };
+                format!("{begins}started {started}, abandoned at {}: {why}", clock.time(ended))
             }
             (Some(ended), Some(_)) if run.announced => format!(
                 "{begins}started {started}, succeeded at {}, {} later",

@@ -1,5 +1,7 @@
 //! When a maintenance window begins: once, or again and again by a cron expression.
 
+use std::collections::VecDeque;
+
 use chrono::{DateTime, Duration, Utc};
 
 use crate::schedule::{Cron, SLOTS_AHEAD};
@@ -33,7 +35,11 @@ impl Starts {
     /// Of a window that is new or changed: one that would have begun before is in force now.
     #[must_use]
     pub fn new(cron: &Cron, duration: Duration, now: DateTime<Utc>) -> Self {
-        Self::with_those_to_come(past(cron, now - duration, now, SLOTS_AHEAD), cron, now)
+        Self::with_those_to_come(
+            past(|after| cron.next_after(after), now - duration, now, SLOTS_AHEAD),
+            cron,
+            now,
+        )
     }
 
     /// Those that may still matter, and new ones. They go on from the last that is known, though that was long ago.
@@ -43,7 +49,7 @@ impl Starts {
         let mut kept: Vec<_> = known.iter().copied().filter(|start| from < *start && *start <= now).collect();
         let last_known = known.last().map_or(from, |last| from.max(*last));
         if last_known < now {
-            kept.extend(past(cron, last_known, now, MOST_PAST));
+            kept.extend(past(|after| cron.next_after(after), last_known, now, MOST_PAST));
         }
         let too_many = kept.len().saturating_sub(MOST_PAST);
         kept.drain(..too_many);
@@ -70,24 +76,58 @@ impl Starts {
 }
 
 /// The newest starts after `from` and up to `now`, at most so many. A cron expression is only read forwards, so a
-/// little is looked back first, then more and more: windows may be dense, and last for a year.
-fn past(cron: &Cron, from: DateTime<Utc>, now: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+/// little is looked back first, then more and more: windows may be dense, and last for a year. Where the next look
+/// would see far too many, for they are dense in one month and missing in the others, the middle is looked at.
+///
+/// `next_after` is asked a few thousand times at most, whatever the expression: a look ends once it has seen twice as
+/// many as are wanted, none is seen twice that is kept, and halving a year leads to a span that holds so few within a
+/// dozen looks.
+fn past(
+    mut next_after: impl FnMut(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    from: DateTime<Utc>,
+    now: DateTime<Utc>,
+    most: usize,
+) -> Vec<DateTime<Utc>> {
+    // Those after `known_from`.
+    let mut known = VecDeque::new();
+    let mut known_from = now;
+    let mut too_far: Option<DateTime<Utc>> = None;
     let mut look_back = FIRST_LOOK_BACK;
-    loop {
-        let after = from.max(now - look_back);
-        let mut found = Vec::new();
-        let mut last = after;
-        while let Some(start) = cron.next_after(last).filter(|start| *start <= now) {
-            found.push(start);
-            last = start;
-        }
-        if after == from || found.len() >= most {
-            let too_many = found.len().saturating_sub(most);
-            found.drain(..too_many);
-            return found;
-        }
+    while known.len() < most && known_from > from {
+        let after = match too_far {
+            Some(too_far) => too_far + (known_from - too_far) / 2,
+            None => from.max(now - look_back),
+        };
         look_back = look_back * 2;
+        match few_between(&mut next_after, after, known_from, most * 2) {
+            Some(older) => {
+                older.into_iter().rev().for_each(|start| known.push_front(start));
+                known_from = after;
+            }
+            None => too_far = Some(after),
+        }
     }
+    let too_many = known.len().saturating_sub(most);
+    known.into_iter().skip(too_many).collect()
+}
+
+/// The starts after one instant and up to another, unless they are more than `most`.
+fn few_between(
+    mut next_after: impl FnMut(DateTime<Utc>) -> Option<DateTime<Utc>>,
+    after: DateTime<Utc>,
+    until: DateTime<Utc>,
+    most: usize,
+) -> Option<Vec<DateTime<Utc>>> {
+    let mut found = Vec::new();
+    let mut last = after;
+    while let Some(start) = next_after(last).filter(|start| *start <= until) {
+        if found.len() == most {
+            return None;
+        }
+        found.push(start);
+        last = start;
+    }
+    Some(found)
 }
 
 #[cfg(test)]
@@ -128,6 +168,88 @@ mod tests {
         assert_eq!(starts.instants[0], at("2026-11-22T10:57:00Z"));
         let starts = Starts::new(&cron("0 0 1 1 *", None), Duration::days(366), now);
         assert_eq!(first_two(&starts), ["2026-01-01 00:00:00 UTC", "2027-01-01 00:00:00 UTC"]);
+    }
+
+    /// Every start after `from` is walked, and the newest are kept.
+    fn newest_of_all(
+        cron: &Cron,
+        from: DateTime<Utc>,
+        now: DateTime<Utc>,
+        most: usize,
+    ) -> Vec<DateTime<Utc>> {
+        let mut all = Vec::new();
+        while let Some(start) = cron.next_after(*all.last().unwrap_or(&from)).filter(|start| *start <= now) {
+            all.push(start);
+        }
+        all.split_off(all.len().saturating_sub(most))
+    }
+
+    const UNEVEN: [&str; 12] = [
+        // Dense in one month, one day or one hour, and then nothing for long.
+        "* * * 1 *",
+        "* * * 11 *",
+        "* * 1 1 *",
+        "* * 29 2 *",
+        "* 2 * * *",
+        "*/7 1-3 * 3,10 0",
+        "* * * * *",
+        "*/5 * * * *",
+        "0 * * * *",
+        "30 2 * * 0",
+        "0 0 1 1 *",
+        "0 0 29 2 *",
+    ];
+
+    #[test]
+    fn the_newest_that_passed_are_found_whatever_the_rhythm() {
+        let nows = [
+            "2026-12-15T12:00:30Z",
+            "2026-02-01T00:00:00Z",
+            "2026-01-31T23:59:59.999999Z",
+            "2026-03-29T01:30:00Z",
+            "2026-10-25T01:59:00Z",
+            "2024-02-29T12:00:00Z",
+        ];
+        for expression in UNEVEN {
+            for zone in [None, Some("Europe/Berlin"), Some("Australia/Lord_Howe")] {
+                let cron = Cron::read(expression, zone).unwrap();
+                for now in nows.map(at) {
+                    for duration in [Duration::seconds(1), Duration::hours(5), Duration::days(40)] {
+                        let found = past(|after| cron.next_after(after), now - duration, now, SLOTS_AHEAD);
+                        let all = newest_of_all(&cron, now - duration, now, SLOTS_AHEAD);
+                        assert_eq!(found, all, "{expression} {zone:?} {now} {duration}");
+                    }
+                }
+            }
+        }
+        let january = cron("* * * 1 *", None);
+        let now = at("2026-12-15T12:00:30Z");
+        for most in [1, SLOTS_AHEAD, MOST_PAST] {
+            let found = past(|after| january.next_after(after), now - Duration::days(366), now, most);
+            assert_eq!(found, newest_of_all(&january, now - Duration::days(366), now, most));
+            assert_eq!((found.len(), found.last()), (most, Some(&at("2026-01-31T23:59:00Z"))));
+        }
+    }
+
+    #[test]
+    fn a_few_thousand_steps_back_suffice_whatever_the_rhythm() {
+        let mut most_steps = 0;
+        for expression in UNEVEN {
+            let cron = Cron::read(expression, None).unwrap();
+            for days in 0..61 {
+                let now = at("2026-12-15T12:00:30Z") - Duration::days(days * 6);
+                for most in [SLOTS_AHEAD, MOST_PAST] {
+                    let mut steps = 0;
+                    let next_after = |after| {
+                        steps += 1;
+                        cron.next_after(after)
+                    };
+                    past(next_after, now - Duration::days(366), now, most);
+                    most_steps = most_steps.max(steps);
+                }
+            }
+        }
+        assert!(most_steps <= 5_000, "{most_steps} steps");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use cronmon_tests::CronMon;
 use cronmon_tests::contents::contents;
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -124,6 +125,44 @@ async fn a_deleted_one_is_gone_and_its_monitors_stay() {
         let answer = cronmon.call(method.clone(), &path, body).await;
         assert_eq!((answer.status.as_u16(), answer.body), (404, not_found(id(&config))), "{method}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn there_are_at_most_100_of_a_tenant() {
+    let cronmon = CronMon::start().await;
+    config_of(&cronmon, "acme", URL, json!({})).await;
+    let copies = "insert into alert_config select (jsonb_populate_record(c, jsonb_build_object(
+            'alert_config_id', gen_random_uuid()))).*
+        from alert_config c, generate_series(1, 95)";
+    cronmon.pool.get().await.unwrap().batch_execute(copies).await.unwrap();
+    // The last four places are taken by four of ten that come at once.
+    let body = json!({ "name": "hook", "type": { "webhook": { "url": URL } } });
+    let ten = (0..10).map(|_| cronmon.call(Method::POST, "/alert-configs", Some(&body)));
+    let mut made: Vec<u16> = join_all(ten).await.iter().map(|answer| answer.status.as_u16()).collect();
+    made.sort_unstable();
+    assert_eq!(made, [200, 200, 200, 200, 422, 422, 422, 422, 422, 422]);
+    let list = cronmon.call(Method::GET, "/alert-configs", None).await.body;
+    assert_eq!(list["paging"]["total"], 100);
+
+    let refused = cronmon.call(Method::POST, "/alert-configs", Some(&body)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.body),
+        (
+            422,
+            json!({ "error": {
+                "code": 422, "reason": "Unprocessable Entity",
+                "description": "There are 100 alert configs already, and no more may be; delete one.",
+            } })
+        )
+    );
+    let one = &list["data"][0];
+    let renamed = json!({ "name": "other", "type": { "webhook": { "url": URL } } });
+    assert_eq!(change(&cronmon, one, renamed).await["name"], "other", "those that are there can be changed");
+    config_of(&cronmon, "globex", URL, json!({})).await;
+
+    let deleted = cronmon.call(Method::DELETE, &format!("/alert-configs/{}", id(one)), None).await;
+    assert_eq!(deleted.status, 204);
+    config_of(&cronmon, "acme", URL, json!({})).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -309,6 +309,86 @@ async fn pauses_snoozes_windows_and_blind_times_are_told() {
     );
 }
 
+async fn pause(cronmon: &CronMon, monitor: &Value, time: &str, what: &str) {
+    cronmon.set_clock(at(&format!("2026-11-22T{time}Z")));
+    let answer = cronmon.call(Method::POST, &format!("{}/{what}", path(monitor)), None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_run_that_a_pause_abandoned_it_is_said() {
+    let cronmon = CronMon::start().await;
+    let monitor = nightly(&cronmon).await;
+    // The run of 05:00:03 is open.
+    pause(&cronmon, &monitor, "05:20:00", "pause").await;
+    assert_eq!(
+        said(&cronmon, &monitor, "05:10:00").await,
+        "answered: expected 05:00:00, started 05:00:03, abandoned at 05:20:00: the monitor was paused before its \
+         end came"
+    );
+    assert_eq!(
+        said(&cronmon, &monitor, "05:20:00").await,
+        "paused: paused since 05:20:00: nothing is judged until it is resumed, and the run that started 05:00:03 \
+         was abandoned"
+    );
+    pause(&cronmon, &monitor, "05:50:00", "resume").await;
+    assert_eq!(
+        said(&cronmon, &monitor, "05:30:00").await,
+        "paused: paused from 05:20:00 to 05:50:00: nothing is judged then, and the run that started 05:00:03 was \
+         abandoned"
+    );
+
+    // One that overran before: its alert is said again, and what became of it is remarked.
+    live(&cronmon, &monitor, &[("06:00:00", Some("/start")), ("06:40:01", None)]).await;
+    pause(&cronmon, &monitor, "06:45:00", "pause").await;
+    pause(&cronmon, &monitor, "06:50:00", "resume").await;
+    let explained = explain(&cronmon, &monitor, "at=2026-11-22T06:30:00Z").await;
+    assert_eq!(
+        explained["sentence"], "started 06:00:00, still running at 06:40:00; last success 02:30:00",
+        "{explained:#}"
+    );
+    let remark =
+        "the run that started 06:00:00 was abandoned at 06:45:00: the monitor was paused before its end came";
+    assert_eq!(explained["remarks"], json!([remark]));
+
+    // A run without a rid that a newer one made hopeless was abandoned by no pause.
+    live(
+        &cronmon,
+        &monitor,
+        &[("07:00:00", Some("/start")), ("07:00:10", Some("/start")), ("07:00:20", Some(""))],
+    )
+    .await;
+    assert_eq!(
+        said(&cronmon, &monitor, "07:00:05").await,
+        "answered: expected 07:00:00, started 07:00:00, abandoned at 07:00:20: its end had not come"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_goes_on_when_its_end_is_moved_and_is_over_with_a_ping_that_may_end_it() {
+    let cronmon = CronMon::start().await;
+    let paused = async |monitor: &Value, time: &str| {
+        explain(&cronmon, monitor, &format!("at=2026-11-22T{time}Z")).await["paused"].clone()
+    };
+    for resume_on_ping in [true, false] {
+        cronmon.set_clock(at("2026-11-22T00:30:00Z"));
+        let schedule = json!({ "cron": "0 * * * *" });
+        let body = json!({ "name": "a", "schedule": schedule, "resume_on_ping": resume_on_ping });
+        let monitor = cronmon.create(body).await;
+        live(&cronmon, &monitor, &[("01:00:00", Some(""))]).await;
+        pause(&cronmon, &monitor, "01:10:00", "pause").await;
+        pause(&cronmon, &monitor, "01:20:00", "pause").await;
+        live(&cronmon, &monitor, &[("01:30:00", Some("/log")), ("01:40:00", Some(""))]).await;
+        let ended_at = if resume_on_ping { json!("2026-11-22T01:40:00Z") } else { json!(null) };
+        let whole = json!({ "began_at": "2026-11-22T01:10:00Z", "ended_at": ended_at });
+        for time in ["01:10:00", "01:15:00", "01:25:00", "01:39:59"] {
+            assert_eq!(paused(&monitor, time).await, whole, "{resume_on_ping} {time}");
+        }
+        let after = if resume_on_ping { json!(null) } else { whole };
+        assert_eq!(paused(&monitor, "01:40:00").await, after, "{resume_on_ping}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_that_is_wrong_is_guessed_from_the_pings() {
     let cronmon = CronMon::start().await;

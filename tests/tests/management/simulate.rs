@@ -155,7 +155,7 @@ async fn what_can_not_be_simulated_is_422_and_named() {
         ),
         (
             signal(json!({ "at": "yesterday", "kind": "start" })),
-            "signals: number 1: an instant is written like 2026-11-22T12:00:00Z",
+            "signals: number 1: at: it must be an instant like 2026-11-22T12:00:00Z",
         ),
         (signal(json!({ "kind": "start" })), "signals: number 1: missing field `at`"),
         (

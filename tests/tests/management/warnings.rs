@@ -4,7 +4,7 @@ use cronmon_tests::CronMon;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{NEVER_PINGED, NOBODY, path, texts};
+use super::{NEVER_PINGED, NOBODY, at, path, texts};
 
 const NO_SCHEDULE: &str = "no schedule: a job that stops running goes unnoticed";
 const NO_LIMIT: &str = "neither schedule nor expected_duration: a job that hangs goes unnoticed too";
@@ -68,6 +68,37 @@ async fn each_warning_goes_when_its_reason_goes() {
     assert_eq!(warnings(&cronmon, &monitor).await, [NO_SCHEDULE]);
     change(&cronmon, &monitor, json!({ "schedule": { "every": 60 } })).await;
     assert!(warnings(&cronmon, &monitor).await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_is_armed_and_was_never_pinged_says_when_a_ping_is_expected() {
+    let cronmon = CronMon::start().await;
+    let in_utc = json!({ "cron": "0 15 * * *", "timezone": "UTC" });
+    let monitor = cronmon.create(json!({ "name": "a", "schedule": in_utc, "armed": true })).await;
+    let first = "never pinged: the next ping is expected at 2026-11-22T15:00:00Z";
+    assert_eq!(texts(&monitor["warnings"]), [NOBODY, first]);
+    cronmon.ping(&monitor, "/log").await;
+    assert_eq!(warnings(&cronmon, &monitor).await, [NOBODY, first], "a log is no ping in this sense");
+
+    // It was missed, and the next one is waited for.
+    cronmon.set_clock(at("2026-11-22T16:00:01Z"));
+    cronmon.tick().await;
+    let second = "never pinged: the next ping is expected at 2026-11-23T15:00:00Z";
+    assert_eq!(warnings(&cronmon, &monitor).await, [NOBODY, second]);
+
+    let paused = cronmon.call(Method::POST, &format!("{}/pause", path(&monitor)), None).await;
+    assert_eq!(paused.status, 200);
+    let why = "paused since 2026-11-22T16:00:01Z: nothing is judged until it is resumed";
+    assert_eq!(warnings(&cronmon, &monitor).await, [NOBODY, "never pinged", why]);
+
+    let resumed = cronmon.call(Method::POST, &format!("{}/resume", path(&monitor)), None).await;
+    assert_eq!(resumed.status, 200);
+    cronmon.ping(&monitor, "/start").await;
+    assert_eq!(warnings(&cronmon, &monitor).await, [NOBODY]);
+
+    // Without a schedule there is nothing to expect, armed or not.
+    let monitor = cronmon.create(json!({ "name": "a", "schedule": null, "armed": true })).await;
+    assert_eq!(texts(&monitor["warnings"]), [NO_SCHEDULE, NO_LIMIT, NOBODY, NEVER_PINGED]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -72,7 +72,7 @@ async fn a_window_that_comes_once_has_a_start_and_an_end_or_a_duration() {
         json!({
             "name": "new disks", "created_at": "2026-11-22T12:00:00Z", "starts_at": "2026-11-22T20:00:00Z",
             "ends_at": "2026-11-22T23:30:00Z", "cron": null, "timezone": null, "duration": 12_600,
-            "monitor_ids": [id], "tags": [], "is_active": false, "next_starts_at": "2026-11-22T20:00:00Z",
+            "monitor_ids": [id], "tags": [], "in_force": false, "next_starts_at": "2026-11-22T20:00:00Z",
             "next_ends_at": "2026-11-22T23:30:00Z", "monitors": 1, "warnings": [],
         })
     );
@@ -84,13 +84,13 @@ async fn a_window_that_comes_once_has_a_start_and_an_end_or_a_duration() {
         json!({
             "name": "", "created_at": "2026-11-22T12:00:00Z", "starts_at": "2026-11-22T11:59:59.500Z",
             "ends_at": "2026-11-22T12:00:00.500Z", "cron": null, "timezone": null, "duration": 1,
-            "monitor_ids": [], "tags": ["a"], "is_active": true, "next_starts_at": null,
+            "monitor_ids": [], "tags": ["a"], "in_force": true, "next_starts_at": null,
             "next_ends_at": "2026-11-22T12:00:00.500Z", "monitors": 0, "warnings": ["it covers no monitor as yet"],
         })
     );
     cronmon.set_clock(at("2026-11-22T12:00:00.5Z"));
     let over = read(&cronmon, &by_duration).await;
-    assert_eq!((&over["is_active"], &over["next_ends_at"]), (&json!(false), &json!(null)));
+    assert_eq!((&over["in_force"], &over["next_ends_at"]), (&json!(false), &json!(null)));
     assert_eq!(texts(&over["warnings"]), ["it is over", "it covers no monitor as yet"]);
 }
 
@@ -112,20 +112,20 @@ async fn a_window_that_comes_again_has_a_cron_expression_a_duration_and_a_zone()
         json!({
             "name": "", "created_at": "2026-11-22T12:00:00Z", "starts_at": null, "ends_at": null,
             "cron": "0 22 * * 0", "timezone": "Europe/Riga", "duration": 7200, "monitor_ids": [],
-            "tags": ["db", "web"], "is_active": false, "next_starts_at": "2026-11-22T20:00:00Z",
+            "tags": ["db", "web"], "in_force": false, "next_starts_at": "2026-11-22T20:00:00Z",
             "next_ends_at": "2026-11-22T22:00:00Z", "monitors": 1, "warnings": [],
         })
     );
     cronmon.set_clock(at("2026-11-22T21:00:00Z"));
     let active = read(&cronmon, &window).await;
-    assert_eq!(active["is_active"], true);
+    assert_eq!(active["in_force"], true);
     assert_eq!(active["next_starts_at"], "2026-11-29T20:00:00Z");
     assert_eq!(active["next_ends_at"], "2026-11-22T22:00:00Z");
 
     // One of a moment ago is in force.
     let body = json!({ "cron": "0 21 * * *", "duration": 1, "tags": ["db"] });
     let window = create(&cronmon, body).await;
-    assert_eq!(window["is_active"], true);
+    assert_eq!(window["in_force"], true);
     assert_eq!(window["timezone"], "UTC");
     assert_eq!(texts(&window["warnings"]), ["no timezone was given: cron is read in UTC"]);
 }
@@ -285,6 +285,162 @@ async fn there_are_at_most_200_and_those_long_over_make_room() {
     assert_eq!((&list["paging"]["total"], &list["data"][0]["name"]), (&json!(200), &json!("new")));
     let theirs = "select count(*) from maintenance_window where tenant = 'globex'";
     assert_eq!(count(&cronmon.pool, theirs).await, 1);
+}
+
+async fn execute(cronmon: &CronMon, statement: &str) {
+    cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
+}
+
+/// A monitor with a tag that failed in a window over it, of which nobody was told.
+async fn held_in_a_window() -> (Watched, Value) {
+    let mut it = Watched::of(json!({ "name": "a", "schedule": null, "tags": ["db"] })).await;
+    let body = json!({ "starts_at": "2026-11-22T12:00:00Z", "duration": 3600, "tags": ["db"] });
+    let window = it.window("12:00:00", body).await;
+    assert_eq!(it.ping("12:01:00", "/fail").await.len(), 0);
+    (it, window)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_held_is_looked_at_anew_only_when_the_quiet_changes() {
+    let (mut it, window) = held_in_a_window().await;
+    it.cronmon.set_clock(at("2026-11-22T12:10:00Z"));
+    let monitors = "select sum(revision)::bigint from monitor where held_until = '2026-11-22T13:00:00Z'";
+    let before = count(&it.cronmon.pool, monitors).await;
+    change(&it.cronmon, &window, json!({ "name": "disks" })).await;
+    change(&it.cronmon, &window, window.clone()).await;
+    let unknown = format!("{WINDOWS}/{}", Uuid::new_v4());
+    for (method, body) in [(Method::PATCH, Some(json!({ "tags": ["x"] }))), (Method::DELETE, None)] {
+        assert_eq!(it.cronmon.call(method, &unknown, body.as_ref()).await.status, 404);
+    }
+    // A new one goes on after the end of the other, without being looked at before.
+    let next = json!({ "starts_at": "2026-11-22T12:59:00Z", "duration": 3600, "tags": ["db"] });
+    let next = it.window("12:10:00", next).await;
+    assert_eq!(count(&it.cronmon.pool, monitors).await, before, "nobody touched the monitor");
+    assert_eq!(it.tick("13:00:01").await.len(), 0, "the other window goes on");
+
+    let changed = json!({ "tags": ["web"] });
+    it.cronmon.set_clock(at("2026-11-22T13:10:00Z"));
+    change(&it.cronmon, &next, changed).await;
+    assert_eq!(it.tick("13:10:01").await, ["failed failed"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_that_is_moved_tells_with_the_next_tick() {
+    let ends_at = json!({ "ends_at": "2026-11-22T12:10:01Z" });
+    for (method, body) in [(Method::PATCH, Some(ends_at)), (Method::DELETE, None)] {
+        let (mut it, window) = held_in_a_window().await;
+        it.cronmon.set_clock(at("2026-11-22T12:10:00Z"));
+        let answer = it.cronmon.call(method.clone(), &path(&window), body.as_ref()).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
+        assert_eq!(it.tick("12:10:02").await, ["failed failed"], "{method}");
+        assert_eq!(it.tick("13:00:01").await.len(), 0, "once");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_monitors_are_looked_at_in_batches_after_the_window_is_gone() {
+    let (it, window) = held_in_a_window().await;
+    let cronmon = std::sync::Arc::new(it.cronmon);
+    execute(
+        &cronmon,
+        "insert into monitor select (jsonb_populate_record(m, jsonb_build_object(
+             'monitor_id', gen_random_uuid(), 'ping_id', gen_random_uuid(), 'slug', 'm-' || n))).*
+         from monitor m, generate_series(1, 1199) n;
+         insert into alert select (jsonb_populate_record(a, jsonb_build_object(
+             'alert_id', gen_random_uuid(), 'monitor_id', m.monitor_id))).*
+         from alert a, monitor m where m.monitor_id <> a.monitor_id;",
+    )
+    .await;
+    cronmon.set_clock(at("2026-11-22T12:10:00Z"));
+    // Somebody holds one of the second batch.
+    let mut other = cronmon.pool.get().await.unwrap();
+    let held = other.transaction().await.unwrap();
+    held.batch_execute(
+        "select from monitor
+         where monitor_id = (select monitor_id from monitor order by monitor_id offset 700 limit 1) for update",
+    )
+    .await
+    .unwrap();
+    let deleting = tokio::spawn({
+        let (cronmon, path) = (cronmon.clone(), path(&window));
+        async move { cronmon.call(Method::DELETE, &path, None).await.status }
+    });
+    let looked_at = "select count(*) from monitor where held_until = '2026-11-22T12:10:00Z'";
+    while count(&cronmon.pool, looked_at).await == 0 {
+        assert!(!deleting.is_finished());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(count(&cronmon.pool, looked_at).await, 500, "those of the first batch");
+    assert_eq!(count(&cronmon.pool, "select count(*) from maintenance_window").await, 0);
+    let first = "select from monitor order by monitor_id limit 500 for update nowait";
+    execute(&cronmon, first).await;
+    held.rollback().await.unwrap();
+    assert_eq!(deleting.await.unwrap(), 204);
+    assert_eq!(count(&cronmon.pool, looked_at).await, 1200);
+    cronmon.set_clock(at("2026-11-22T12:10:01Z"));
+    cronmon.tick().await;
+    assert_eq!(count(&cronmon.pool, "select count(*) from alert where held").await, 0);
+    assert_eq!(count(&cronmon.pool, "select count(*) from delivery").await, 1200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_window_beside_the_deletion_of_a_monitor_waits_for_it_and_holds_no_window_meanwhile() {
+    let cronmon = std::sync::Arc::new(CronMon::start().await);
+    let monitor = cronmon.create(json!({ "name": "a", "schedule": null })).await;
+    let id = monitor["monitor_id"].as_str().unwrap();
+    let body = json!({ "starts_at": "2026-11-22T12:00:00Z", "duration": 60, "monitor_ids": [id] });
+    create(&cronmon, body).await;
+    execute(
+        &cronmon,
+        "insert into maintenance_window select (jsonb_populate_record(w, jsonb_build_object(
+             'window_id', gen_random_uuid()))).*
+         from maintenance_window w, generate_series(1, 199)",
+    )
+    .await;
+    // All are over for so long that one makes room.
+    cronmon.set_clock(at("2026-11-24T12:01:01Z"));
+    let mut other = cronmon.pool.get().await.unwrap();
+    let deletion = other.transaction().await.unwrap();
+    deletion.batch_execute(&format!("delete from monitor where monitor_id = '{id}'")).await.unwrap();
+    let creating = tokio::spawn({
+        let body = json!({ "starts_at": "2026-11-24T13:00:00Z", "duration": 60, "monitor_ids": [id] });
+        let cronmon = cronmon.clone();
+        async move { cronmon.call(Method::POST, WINDOWS, Some(&body)).await }
+    });
+    let waits = "select count(*) from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'";
+    while count(&cronmon.pool, waits).await == 0 {
+        assert!(!creating.is_finished());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let forget = format!("update maintenance_window set monitor_ids = array_remove(monitor_ids, '{id}')");
+    deletion.batch_execute(&forget).await.unwrap();
+    deletion.commit().await.unwrap();
+    let answer = creating.await.unwrap();
+    let why = format!("monitor_ids: there is no monitor with id '{id}'");
+    assert_eq!((answer.status.as_u16(), &answer.body["error"]["description"]), (422, &json!(why)));
+    assert_eq!(count(&cronmon.pool, "select count(*) from maintenance_window").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_nothing_is_refused_with_what_could_be_changed() {
+    let cronmon = CronMon::start().await;
+    let body = json!({ "starts_at": "2026-11-22T13:00:00Z", "duration": 60, "tags": ["x"] });
+    let window = create(&cronmon, body).await;
+    let fields = "name, starts_at, ends_at, duration, cron, timezone, monitor_ids, tags";
+    for (body, why) in [
+        (json!({}), format!("The body changes nothing: give at least one of {fields}.")),
+        (
+            json!({ "nmae": "disks", "x": 1 }),
+            format!(
+                "The body changes nothing: give at least one of {fields} (unknown field 'nmae' was ignored: did \
+                 you mean 'name'?, unknown field 'x' was ignored)."
+            ),
+        ),
+    ] {
+        let answer = cronmon.call(Method::PATCH, &path(&window), Some(&body)).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["error"]["description"]), (422, &json!(why)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,14 +1,20 @@
 //! A new alert config.
 
 use axum::extract::State;
+use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::decisions::Decisions;
 use super::read::{ShownAlertConfig, one_alert_config};
 use crate::App;
-use crate::answers::{ApiResult, Data};
+use crate::answers::{ApiError, ApiResult, Data};
+use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
+use crate::turns::{Limited, take_turns};
+
+/// Alert configs of a tenant: each alert looks at all of them.
+const MOST: i64 = 100;
 
 pub(crate) async fn create(
     State(app): State<App>,
@@ -17,8 +23,11 @@ pub(crate) async fn create(
 ) -> ApiResult<Data<ShownAlertConfig>> {
     let decided = Decisions::read(fields)?;
     let alert_config_id = Uuid::new_v4();
-    let client = app.pool.get().await?;
-    client
+    let mut client = app.pool.get().await?;
+    let transaction = client.transaction().await?;
+    take_turns(&*transaction, &tenant, Limited::AlertConfigs).await?;
+    there_is_room(&*transaction, &tenant).await?;
+    transaction
         .execute_typed(
             "insert into alert_config (
                  alert_config_id, tenant, name, created_at, active, on_late, on_error, on_recovered, on_warning,
@@ -39,7 +48,25 @@ pub(crate) async fn create(
             ],
         )
         .await?;
-    let mut shown = one_alert_config(&**client, &tenant, alert_config_id).await?;
+    let mut shown = one_alert_config(&*transaction, &tenant, alert_config_id).await?;
+    transaction.commit().await?;
     shown.warnings = decided.warnings;
     Ok(Data::one(shown))
+}
+
+/// Relies on the index `alert_config_of_tenant`.
+async fn there_is_room(client: &impl GenericClient, tenant: &Tenant) -> ApiResult<()> {
+    let rows = client
+        .query_typed(
+            "select count(*) as configs from alert_config where tenant = $1",
+            &[(&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    let configs: i64 = rows.first().map_or(Ok(0), |row| row.try_get("configs"))?;
+    if configs >= MOST {
+        return Err(ApiError::unprocessable(format!(
+            "There are {MOST} alert configs already, and no more may be; delete one."
+        )));
+    }
+    Ok(())
 }

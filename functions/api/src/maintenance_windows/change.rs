@@ -4,12 +4,13 @@ use axum::extract::State;
 use chrono::SubsecRound as _;
 use tokio_postgres::types::Type;
 
-use super::decisions::{Said, Window, existing, none_is_missing};
+use super::decisions::{KNOWN_FIELDS, Said, Window, existing, none_is_missing};
+use super::look_again;
 use super::read::{ShownWindow, one_window};
-use super::{look_again, take_turns};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
-use crate::requests::{Caller, Fields, Given, Ids, wrong};
+use crate::requests::{Caller, Fields, Given, Ids};
+use crate::turns::{Limited, take_turns};
 
 pub(crate) async fn change(
     State(app): State<App>,
@@ -20,7 +21,7 @@ pub(crate) async fn change(
     let now = (app.clock)().trunc_subsecs(6);
     let mut said = Said::read(fields)?;
     if !said.says_something() {
-        return Err(wrong("name", &"give it, or anything else that is to change"));
+        return Err(nothing_to_change(&said.warnings));
     }
     let unknown = std::mem::take(&mut said.warnings);
     let says_when = said.says_when();
@@ -28,7 +29,7 @@ pub(crate) async fn change(
 
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant).await?;
+    take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
     let rows = transaction
         .query_typed(
             "select name, cron, timezone, duration, starts, monitor_ids, tags
@@ -37,12 +38,14 @@ pub(crate) async fn change(
         )
         .await?;
     let row = rows.first().ok_or_else(|| ApiError::no_window(window_id))?;
-    let window = said.over(Some(Window::of(row)?), now)?;
+    let old = Window::of(row)?;
+    let window = said.over(Some(old.clone()), now)?;
     let monitor_ids = existing(&*transaction, &tenant, &window.monitor_ids).await?;
     if given_monitors {
         none_is_missing(&window.monitor_ids, &monitor_ids)?;
     }
-    look_again(&*transaction, &tenant, now).await?;
+    let at_other_times = window.when != old.when;
+    let look_anew = at_other_times || monitor_ids != old.monitor_ids || window.tags != old.tags;
     transaction
         .execute_typed(
             "update maintenance_window set name = $3, monitor_ids = $4, tags = $5
@@ -57,10 +60,12 @@ pub(crate) async fn change(
         )
         .await?;
     if let Some(when) = window.when.filter(|_| says_when) {
-        let starts = when.starts(now);
+        let starts = if at_other_times { Some(when.starts(now)) } else { None };
         transaction
             .execute_typed(
-                "update maintenance_window set cron = $3, timezone = $4, duration = $5, starts = $6, refill_at = $7
+                "update maintenance_window set
+                     cron = $3, timezone = $4, duration = $5, starts = coalesce($6, starts),
+                     refill_at = case when $6 is null then refill_at else $7 end
                  where window_id = $1 and tenant = $2",
                 &[
                     (&window_id, Type::UUID),
@@ -69,14 +74,26 @@ pub(crate) async fn change(
                     (&when.zone(), Type::TEXT),
                     // At most domain::MAX_DURATION, which fits.
                     (&i32::try_from(when.duration()).ok(), Type::INT4),
-                    (&starts.instants, Type::TIMESTAMPTZ_ARRAY),
-                    (&starts.refill_at, Type::TIMESTAMPTZ),
+                    (&starts.as_ref().map(|starts| &starts.instants), Type::TIMESTAMPTZ_ARRAY),
+                    (&starts.as_ref().and_then(|starts| starts.refill_at), Type::TIMESTAMPTZ),
                 ],
             )
             .await?;
     }
     let mut shown = one_window(&*transaction, &tenant, window_id, now).await?;
     transaction.commit().await?;
+    if look_anew {
+        look_again(&client, &tenant, now).await;
+    }
     shown.warnings.extend(unknown);
     Ok(Data::one(shown))
+}
+
+/// Of a body that names no field of a window.
+fn nothing_to_change(unknown: &[String]) -> ApiError {
+    let mut fields = KNOWN_FIELDS.join(", ");
+    if !unknown.is_empty() {
+        fields = format!("{fields} ({})", unknown.join(", "));
+    }
+    ApiError::unprocessable(format!("The body changes nothing: give at least one of {fields}."))
 }

@@ -8,11 +8,11 @@ use uuid::Uuid;
 
 use super::decisions::{Said, existing, none_is_missing};
 use super::read::{ShownWindow, one_window};
-use super::{look_again, take_turns};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
+use crate::turns::{Limited, take_turns};
 
 /// Windows of a tenant.
 const MOST: i64 = 200;
@@ -31,15 +31,15 @@ pub(crate) async fn create(
     let window = said.over(None, now)?;
     // A new one always says when.
     let when = window.when.ok_or_else(|| ApiError::internal(&"a new window has no time"))?;
-    let starts = when.starts(now);
 
     let window_id = Uuid::new_v4();
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant).await?;
-    make_room(&*transaction, &tenant, now).await?;
+    take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
+    // The monitors before any window, as who deletes one has it.
     none_is_missing(&window.monitor_ids, &existing(&*transaction, &tenant, &window.monitor_ids).await?)?;
-    look_again(&*transaction, &tenant, now).await?;
+    make_room(&*transaction, &tenant, now).await?;
+    let starts = when.starts(now);
     transaction
         .execute_typed(
             "insert into maintenance_window (
@@ -67,18 +67,23 @@ pub(crate) async fn create(
     Ok(Data::one(shown))
 }
 
-/// When there is no place left, those go that are over for longest: a script may make one with each deployment.
+/// When there is no place left, those go that are over for longest: a script may make one with each deployment. They
+/// are locked in the order of their ids, as by who deletes a monitor.
 async fn make_room(client: &impl GenericClient, tenant: &Tenant, now: DateTime<Utc>) -> ApiResult<()> {
     let rows = client
         .query_typed(
-            "with gone as (
-                 delete from maintenance_window where window_id in (
-                     select window_id from maintenance_window
-                     where tenant = $1 and cron is null
-                       and starts[1] + make_interval(secs => duration) < $2
-                     order by starts[1] + make_interval(secs => duration)
-                     limit greatest(0, (select count(*) from maintenance_window where tenant = $1) - $3 + 1))
-                 returning window_id
+            "with oldest as materialized (
+                 select window_id from maintenance_window
+                 where tenant = $1 and cron is null
+                   and starts[1] + make_interval(secs => duration) < $2
+                 order by starts[1] + make_interval(secs => duration)
+                 limit greatest(0, (select count(*) from maintenance_window where tenant = $1) - $3 + 1)
+             ), locked as materialized (
+                 select window_id from maintenance_window join oldest using (window_id)
+                 order by window_id for update of maintenance_window
+             ), gone as (
+                 delete from maintenance_window w using locked where w.window_id = locked.window_id
+                 returning w.window_id
              )
              select (select count(*) from maintenance_window where tenant = $1) - (select count(*) from gone)
                  as windows",

@@ -1,6 +1,6 @@
 //! What an owner decides about a maintenance window, as a body says it: when it is, and whom it covers.
 
-use chrono::{DateTime, Duration, SubsecRound as _, Utc};
+use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
 use database::schedules::cron_of;
 use domain::window::Starts;
@@ -13,7 +13,7 @@ use crate::answers::ApiResult;
 use crate::auth::Tenant;
 use crate::requests::{Fields, Given, checked_name, no_nul, wrong};
 
-const KNOWN_FIELDS: [&str; 8] =
+pub(super) const KNOWN_FIELDS: [&str; 8] =
     ["name", "starts_at", "ends_at", "duration", "cron", "timezone", "monitor_ids", "tags"];
 
 const MOST_MONITORS: usize = 100;
@@ -27,6 +27,7 @@ pub(super) enum When {
     Again { cron: Cron, duration: i64 },
 }
 
+#[derive(Clone)]
 pub(super) struct Window {
     pub(super) name: String,
     /// `None`: what was saved can't be read any more.
@@ -102,8 +103,8 @@ impl Said {
     pub(super) fn read(mut fields: Fields) -> ApiResult<Self> {
         let said = Self {
             name: fields.optional("name")?.try_map(checked_name)?,
-            starts_at: instant(&mut fields, "starts_at")?,
-            ends_at: instant(&mut fields, "ends_at")?,
+            starts_at: fields.instant("starts_at")?,
+            ends_at: fields.instant("ends_at")?,
             duration: fields.optional("duration")?.try_map(|seconds| match seconds {
                 1..=MAX_DURATION => Ok(seconds),
                 _ => {
@@ -250,13 +251,6 @@ impl Said {
         let duration = given.ok_or_else(|| wrong("duration", &"give it or ends_at"))?;
         Ok(When::Once { starts_at, duration })
     }
-}
-
-fn instant(fields: &mut Fields, name: &str) -> ApiResult<Given<DateTime<Utc>>> {
-    fields.optional::<String>(name)?.try_map(|text| match DateTime::parse_from_rfc3339(&text) {
-        Ok(instant) => Ok(instant.to_utc().trunc_subsecs(6)),
-        Err(_) => Err(wrong(name, &"it must be an instant like 2026-11-22T12:00:00Z")),
-    })
 }
 
 fn text(fields: &mut Fields, name: &str) -> ApiResult<Given<String>> {

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use chrono::SubsecRound as _;
 use tokio_postgres::types::Type;
 
-use super::{look_again, take_turns};
+use super::look_again;
 use crate::App;
 use crate::answers::{ApiError, ApiResult};
 use crate::requests::{Caller, Ids};
@@ -15,11 +15,9 @@ pub(crate) async fn delete(
     Caller(tenant): Caller,
     Ids([window_id]): Ids<1>,
 ) -> ApiResult<StatusCode> {
-    let mut client = app.pool.get().await?;
-    let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant).await?;
-    look_again(&*transaction, &tenant, (app.clock)().trunc_subsecs(6)).await?;
-    let deleted = transaction
+    let now = (app.clock)().trunc_subsecs(6);
+    let client = app.pool.get().await?;
+    let deleted = client
         .execute_typed(
             "delete from maintenance_window where window_id = $1 and tenant = $2",
             &[(&window_id, Type::UUID), (&tenant.0, Type::TEXT)],
@@ -28,6 +26,6 @@ pub(crate) async fn delete(
     if deleted == 0 {
         return Err(ApiError::no_window(window_id));
     }
-    transaction.commit().await?;
+    look_again(&client, &tenant, now).await;
     Ok(StatusCode::NO_CONTENT)
 }

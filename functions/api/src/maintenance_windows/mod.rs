@@ -8,39 +8,64 @@ pub(crate) mod list;
 pub(crate) mod read;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::GenericClient;
+use deadpool_postgres::Client;
 use tokio_postgres::types::Type;
+use uuid::Uuid;
 
 use crate::answers::ApiResult;
 use crate::auth::Tenant;
 
-/// The windows of a tenant are changed one after another: their number has a limit, and nobody waits for a monitor
-/// who holds a window. So the lock order is this, the monitors, the window.
-async fn take_turns(client: &impl GenericClient, tenant: &Tenant) -> ApiResult<()> {
-    // Of two numbers, so that it never meets the lock of the migrations.
-    let statement = "select pg_advisory_xact_lock(1, hashtext($1))";
-    client.execute_typed(statement, &[(&tenant.0, Type::TEXT)]).await?;
-    Ok(())
+/// Monitors that are locked at once.
+const BATCH: i64 = 500;
+
+/// After a window was changed or deleted: what is held back is looked at anew by the next tick. A new window needs
+/// none of this, for it only makes a quiet longer, and at each end it is asked whether another quiet goes on.
+///
+/// The change is committed before, and each batch is a transaction of its own, in the order of the ids: no monitor is
+/// locked for long, and nothing else meanwhile. Where it breaks off, because the process dies, the caller goes away
+/// or the database does, the other monitors are looked at when the quiet would have ended by the window as it was.
+/// They are told later then, and nothing is lost; so it is no error for the caller.
+async fn look_again(client: &Client, tenant: &Tenant, now: DateTime<Utc>) {
+    let mut after = Uuid::nil();
+    loop {
+        match look_at_batch(client, tenant, now, after).await {
+            Ok(Some(last)) => after = last,
+            Ok(None) => return,
+            Err(_) => {
+                tracing::warn!("some of what a maintenance window held is told at its old end");
+                return;
+            }
+        }
+    }
 }
 
-/// What is held back is looked at anew by the next tick, for other windows may be in force by then. Monitors are
-/// locked in the order of their ids. Relies on the index `alert_held`.
-async fn look_again(client: &impl GenericClient, tenant: &Tenant, now: DateTime<Utc>) -> ApiResult<()> {
-    client
-        .execute_typed(
-            "with held as materialized (
-                 select monitor_id from monitor
+/// The next monitors that hold something; the last of them, if there may be more. Relies on the index `alert_held`.
+async fn look_at_batch(
+    client: &Client,
+    tenant: &Tenant,
+    now: DateTime<Utc>,
+    after: Uuid,
+) -> ApiResult<Option<Uuid>> {
+    let rows = client
+        .query_typed(
+            "with next as materialized (
+                 select distinct monitor_id from alert
+                 where held and tenant = $1 and monitor_id > $3
+                 order by monitor_id limit $4
+             ), locked as materialized (
+                 select monitor_id from monitor join next using (monitor_id)
                  where tenant = $1 and held_until is not null
-                   and monitor_id in (select monitor_id from alert where held and tenant = $1)
-                 order by monitor_id for update
+                 order by monitor_id for update of monitor
+             ), looked_at as (
+                 update monitor m set
+                     held_until = least(m.held_until, $2),
+                     due_at = case when m.paused_at is null then least(m.due_at, $2) else m.due_at end,
+                     revision = m.revision + 1
+                 from locked where m.monitor_id = locked.monitor_id
              )
-             update monitor m set
-                 held_until = least(m.held_until, $2),
-                 due_at = case when m.paused_at is null then least(m.due_at, $2) else m.due_at end,
-                 revision = m.revision + 1
-             from held where m.monitor_id = held.monitor_id",
-            &[(&tenant.0, Type::TEXT), (&now, Type::TIMESTAMPTZ)],
+             select monitor_id from next order by monitor_id offset $4 - 1",
+            &[(&tenant.0, Type::TEXT), (&now, Type::TIMESTAMPTZ), (&after, Type::UUID), (&BATCH, Type::INT8)],
         )
         .await?;
-    Ok(())
+    Ok(rows.first().map(|row| row.try_get("monitor_id")).transpose()?)
 }

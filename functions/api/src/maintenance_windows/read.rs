@@ -31,7 +31,7 @@ pub(crate) struct ShownWindow {
     duration: i32,
     monitor_ids: Vec<Uuid>,
     tags: Vec<String>,
-    is_active: bool,
+    in_force: bool,
     /// When it begins the next time, and when it ends the next time.
     next_starts_at: Option<DateTime<Utc>>,
     next_ends_at: Option<DateTime<Utc>>,
@@ -110,7 +110,7 @@ impl ShownWindow {
             duration,
             monitor_ids: row.try_get("monitor_ids")?,
             tags: row.try_get("tags")?,
-            is_active: instants().any(|start| start <= now && now < start + length),
+            in_force: instants().any(|start| start <= now && now < start + length),
             next_starts_at: instants().find(|start| *start > now),
             next_ends_at: instants().map(|start| start + length).find(|end| *end > now),
             monitors: None,

@@ -28,6 +28,7 @@ use crate::answers::{ApiError, ApiResult, Data};
 use crate::requests::{Caller, Ids, Query, in_our_time, wrong};
 use crate::schedules::preview::local;
 use crate::simulate::ShownAlert;
+use crate::turns::in_turn;
 
 /// Signals that are shown.
 const SHOWN: usize = 20;
@@ -128,8 +129,17 @@ pub(crate) async fn explain(
     let mut history = around(&**client, monitor_id, at).await?;
     let paused = pause_at(row, &mut history, at)?;
     let resume_on_ping = row.try_get("resume_on_ping")?;
-    let found = find_slot(&rules, armed, resume_on_ping, created_at, &history, at, now)?;
     let edited_since = edited_at.is_some_and(|edited| edited > at);
+    // Whoever waits for a turn holds no connection.
+    drop(client);
+    let (found, rules, history) = in_turn(move || {
+        let found = find_slot(&rules, armed, resume_on_ping, created_at, &history, at, now);
+        (found, rules, history)
+    })
+    .await?;
+    let found = found?;
+
+    let client = app.pool.get().await?;
     let facts = facts(&**client, &tenant, monitor_id, found, &history, at, edited_since).await?;
     let quiet = quiet(&**client, &tenant, row, &history, at).await?;
     drop(client);
@@ -188,7 +198,7 @@ pub(crate) async fn explain(
         next_expected_at: row.try_get("next_slot")?,
         edited_at,
         edited_since,
-        remarks: remarks(edited_at.filter(|_| edited_since), created_at, &history, at),
+        remarks: remarks(&account, edited_at.filter(|_| edited_since), &history),
         hints: hints(&rules, &pings, &facts.durations).into_iter().map(ShownHint::of).collect(),
     }))
 }
@@ -296,13 +306,9 @@ fn came(account: &Account, history: &[Recorded]) -> Vec<Recorded> {
         .collect()
 }
 
-fn remarks(
-    edited_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
-    history: &[Recorded],
-    at: DateTime<Utc>,
-) -> Vec<String> {
-    let mut remarks = Vec::new();
+fn remarks(account: &Account, edited_at: Option<DateTime<Utc>>, history: &[Recorded]) -> Vec<String> {
+    let (at, created_at) = (account.at, account.created_at);
+    let mut remarks: Vec<String> = account.remark().into_iter().collect();
     if let Some(edited) = edited_at {
         remarks.push(format!(
             "the monitor was changed at {}, after this: what no alert says goes by its rules of now",

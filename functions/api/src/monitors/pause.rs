@@ -49,15 +49,11 @@ pub(crate) async fn pause(
 
 /// When a quiet ends, by `until` or `seconds`, at most 366 days ahead; with neither, or null, nobody knows yet.
 pub(super) fn end_of(fields: &mut Fields, now: DateTime<Utc>) -> ApiResult<Option<DateTime<Utc>>> {
-    let until = fields.optional::<String>("until")?;
+    let until = fields.instant("until")?;
     let seconds = fields.optional::<i64>("seconds")?;
     match (until, seconds) {
         (Given::Value(_), Given::Value(_)) => Err(wrong("until", &"give it or seconds, not both")),
-        (Given::Value(text), _) => {
-            let until = DateTime::parse_from_rfc3339(&text)
-                .map_err(|_| wrong("until", &"it must be an instant like 2026-11-22T12:00:00Z"))?
-                .to_utc()
-                .trunc_subsecs(6);
+        (Given::Value(until), _) => {
             if until <= now {
                 return Err(wrong("until", &"it has passed already"));
             }

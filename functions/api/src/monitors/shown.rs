@@ -87,9 +87,12 @@ impl ShownMonitor {
         let resumes_at: Option<DateTime<Utc>> = row.try_get("resumes_at")?;
         let snooze_ends_at: Option<DateTime<Utc>> = row.try_get("snooze_ends_at")?;
         let quiet_ends_at: Option<DateTime<Utc>> = row.try_get("quiet_ends_at")?;
-        let never_pinged = row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none();
-        let mut warnings =
-            warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?, never_pinged);
+        let next_slot: Option<DateTime<Utc>> = row.try_get("next_slot")?;
+        let armed: bool = row.try_get("armed")?;
+        let mut warnings = warnings(&name, &schedule, expected_duration, row.try_get("is_heard")?);
+        if row.try_get::<_, Option<DateTime<Utc>>>("last_signal_at")?.is_none() {
+            warnings.push(never_pinged(armed && schedule != Schedule::None, next_slot));
+        }
         warnings.extend(why_it_is_quiet(paused_at, resumes_at, snooze_ends_at, quiet_ends_at));
         Ok(Self {
             monitor_id: row.try_get("monitor_id")?,
@@ -108,7 +111,7 @@ impl ShownMonitor {
             min_duration: row.try_get("min_duration")?,
             status: if paused_at.is_some() { "paused".to_owned() } else { row.try_get("status")? },
             running: row.try_get::<_, i32>("open_jobs")? > 0,
-            armed: row.try_get("armed")?,
+            armed,
             paused_at,
             resumes_at,
             snooze_ends_at,
@@ -119,7 +122,7 @@ impl ShownMonitor {
             ping_url,
             schedule: shown_schedule(&schedule),
             created_at: row.try_get("created_at")?,
-            next_expected_at: row.try_get("next_slot")?,
+            next_expected_at: next_slot,
             due_at: row.try_get("deadline")?,
             last_started_job: None,
             last_finished_job: None,
@@ -139,13 +142,7 @@ pub(crate) fn shown_schedule(schedule: &Schedule) -> Value {
     }
 }
 
-fn warnings(
-    name: &str,
-    schedule: &Schedule,
-    expected_duration: Option<i32>,
-    is_heard: bool,
-    never_pinged: bool,
-) -> Vec<String> {
+fn warnings(name: &str, schedule: &Schedule, expected_duration: Option<i32>, is_heard: bool) -> Vec<String> {
     let mut warnings = Vec::new();
     if name.trim().is_empty() {
         warnings.push("no name: alerts will not say which job they are about");
@@ -165,10 +162,17 @@ fn warnings(
     if !is_heard {
         warnings.push("nobody hears of it: attach an active alert config, or make one the default");
     }
-    if never_pinged {
-        warnings.push("never pinged: nothing is expected before the first ping");
-    }
     warnings.into_iter().map(Into::into).collect()
+}
+
+/// What that means depends on whether a ping is waited for already. Nothing is while it is paused, which is said
+/// by another warning.
+fn never_pinged(waits: bool, next_slot: Option<DateTime<Utc>>) -> String {
+    match next_slot {
+        Some(slot) if waits => format!("never pinged: the next ping is expected at {}", shown_instant(slot)),
+        None if waits => "never pinged".to_owned(),
+        _ => "never pinged: nothing is expected before the first ping".to_owned(),
+    }
 }
 
 /// Whoever waits for an alert should know why none comes.

@@ -12,7 +12,7 @@ use super::{MOST_SIGNALS, Simulated, Simulation, check_span};
 use crate::App;
 use crate::answers::{ApiResult, Data};
 use crate::monitors::decisions::{Besides, KNOWN_FIELDS, for_creation};
-use crate::requests::{Caller, Fields, in_our_time, wrong};
+use crate::requests::{Caller, Fields, in_our_time, read_instant, wrong};
 
 const OUR_FIELDS: [&str; 3] = ["signals", "created_at", "until"];
 
@@ -57,11 +57,7 @@ pub(crate) async fn simulate(
     // Whoever writes them down need not sort them; those of one instant keep their order.
     events.sort_by_key(|(at, _)| *at);
     let (first, last) = (events.first().map(|(at, _)| *at), events.last().map(|(at, _)| *at));
-    let mut instant = |name: &str| -> ApiResult<Option<DateTime<Utc>>> {
-        let text = fields.optional::<String>(name)?.value();
-        text.map(|text| read_instant(&text).map_err(|why| wrong(name, &why))).transpose()
-    };
-    let (created_at, until) = (instant("created_at")?, instant("until")?);
+    let (created_at, until) = (fields.instant("created_at")?.value(), fields.instant("until")?.value());
     let began = created_at.or(first).unwrap_or(now);
     let until = until.or(last).unwrap_or(began);
     for (name, instant) in [("signals", Some(began)), ("created_at", created_at), ("until", Some(until))] {
@@ -88,12 +84,6 @@ fn event(value: Value) -> Result<(DateTime<Utc>, Event), String> {
     let kind = SignalKind::from_name(&given.kind)
         .ok_or_else(|| "kind is one of start, success, fail and log".to_owned())?;
     let signal = Signal { kind, rid: given.rid, exit_status: given.exit_status.map(i16::from) };
-    Ok((read_instant(&given.at)?, Event::Signal(signal)))
-}
-
-fn read_instant(text: &str) -> Result<DateTime<Utc>, String> {
-    match DateTime::parse_from_rfc3339(text) {
-        Ok(instant) => Ok(instant.to_utc().trunc_subsecs(6)),
-        Err(_) => Err("an instant is written like 2026-11-22T12:00:00Z".to_owned()),
-    }
+    let at = read_instant(&given.at).map_err(|why| format!("at: {why}"))?;
+    Ok((at, Event::Signal(signal)))
 }

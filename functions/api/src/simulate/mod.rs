@@ -11,10 +11,10 @@ use domain::replay::{Event, Replay};
 use domain::sentence::sentence;
 use domain::{Alert, Rules};
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
-use crate::answers::{ApiError, ApiResult};
+use crate::answers::ApiResult;
 use crate::requests::wrong;
+use crate::turns::in_turn;
 
 /// Signals of one simulation. With the other limits it is what keeps one short.
 const MOST_SIGNALS: usize = 5_000;
@@ -27,9 +27,6 @@ const MOST_DEADLINES: usize = 10_000;
 
 /// Alerts that are shown; all are counted.
 const MOST_SHOWN: usize = 1_000;
-
-/// One at a time: pings need the processors too.
-static TURN: Semaphore = Semaphore::const_new(1);
 
 /// A monitor and what happens to it, ascending.
 struct Simulation {
@@ -100,11 +97,8 @@ fn check_span(since: DateTime<Utc>, until: DateTime<Utc>) -> ApiResult<()> {
 }
 
 impl Simulation {
-    /// Off the threads that serve requests.
     async fn run(self) -> ApiResult<Simulated> {
-        let _turn = TURN.acquire().await.map_err(|e| ApiError::internal(&e))?;
-        let simulated = tokio::task::spawn_blocking(move || self.play()).await;
-        simulated.map_err(|e| ApiError::internal(&e))?
+        in_turn(move || self.play()).await?
     }
 
     fn play(self) -> ApiResult<Simulated> {

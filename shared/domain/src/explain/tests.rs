@@ -190,7 +190,13 @@ fn run(ended: Option<&str>, succeeded: Option<bool>) -> Option<Run> {
         exit_status: None,
         due_at: Some(today("03:40:04")),
         overran_at: None,
+        abandoned_by_pause: false,
     })
+}
+
+/// A run of 03:00:04 that was open when the monitor was paused.
+fn abandoned_by_pause() -> Option<Run> {
+    run(Some("03:12:09"), None).map(|run| Run { abandoned_by_pause: true, ..run })
 }
 
 fn said(account: &Account) -> (&'static str, String) {
@@ -308,6 +314,86 @@ fn each_verdict_has_a_sentence() {
     ] {
         assert_eq!(said(&account), (verdict, sentence.to_owned()), "{account:?}");
     }
+}
+
+#[test]
+fn of_a_run_that_a_pause_abandoned_it_is_said() {
+    let answered = expected(Outcome::Answered { by: 0 });
+    for (account, verdict, sentence) in [
+        (
+            Account { expected: answered.clone(), run: abandoned_by_pause(), ..account() },
+            "answered",
+            "expected 03:00:00, started 03:00:04, abandoned at 03:12:09: the monitor was paused before its end \
+             came",
+        ),
+        (
+            Account { run: abandoned_by_pause(), has_schedule: false, ..account() },
+            "answered",
+            "started 03:00:04, abandoned at 03:12:09: the monitor was paused before its end came",
+        ),
+        (
+            Account {
+                expected: answered,
+                run: abandoned_by_pause(),
+                paused: Some((today("03:12:09"), None)),
+                ..account()
+            },
+            "paused",
+            "paused since 03:12:09: nothing is judged until it is resumed, and the run that started 03:00:04 was \
+             abandoned",
+        ),
+        (
+            Account {
+                run: abandoned_by_pause(),
+                paused: Some((today("03:12:09"), Some(today("05:00:00")))),
+                ..account()
+            },
+            "paused",
+            "paused from 03:12:09 to 05:00:00: nothing is judged then, and the run that started 03:00:04 was \
+             abandoned",
+        ),
+        // By an earlier pause.
+        (
+            Account { run: abandoned_by_pause(), paused: Some((today("03:20:00"), None)), ..account() },
+            "paused",
+            "paused since 03:20:00: nothing is judged until it is resumed",
+        ),
+        (
+            Account { expected: expected(Outcome::NotJudged), run: abandoned_by_pause(), ..account() },
+            "not_judged",
+            "expected 03:00:00, but the monitor was paused before that was judged; the run that started 03:00:04 \
+             was abandoned then",
+        ),
+    ] {
+        assert_eq!(said(&account), (verdict, sentence.to_owned()), "{account:?}");
+        assert_eq!(account.remark(), None);
+    }
+    let missed = expected(Outcome::Missed { silence: None });
+    let account_of_a_miss = Account { expected: missed, run: abandoned_by_pause(), ..account() };
+    assert_eq!(
+        account_of_a_miss.remark().as_deref(),
+        Some(
+            "the run that started 03:00:04 was abandoned at 03:12:09: the monitor was paused before its end came"
+        )
+    );
+    assert_eq!(Account { run: run(Some("03:12:09"), None), ..account_of_a_miss }.remark(), None);
+    // It overran before: that is what its alert said, and the rest is remarked.
+    let overran = abandoned_by_pause().map(|run| Run { overran_at: Some(today("03:10:04")), ..run });
+    let account = Account { run: overran, zone: Tz::Europe__Riga, ..account() };
+    assert_eq!(
+        said(&account),
+        (
+            "overran",
+            "started 05:00:04, still running at 05:10:04; last success 04:00:00 (Europe/Riga)".to_owned()
+        )
+    );
+    assert_eq!(
+        account.remark().as_deref(),
+        Some(
+            "the run that started 05:00:04 was abandoned at 05:12:09: the monitor was paused before its end came \
+             (Europe/Riga)"
+        )
+    );
 }
 
 #[test]

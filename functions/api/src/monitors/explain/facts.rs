@@ -81,24 +81,28 @@ pub(super) fn pause_at(
         };
         history.insert(history.partition_point(|recorded| recorded.received_at <= began), pause);
     }
-    let mut pause: Option<Span> = None;
-    for recorded in history.iter() {
-        match recorded.kind.as_str() {
-            // The end of the one that is looked for.
-            "resume" | "pause" if recorded.received_at > at => {
-                if let Some((_, ended)) = &mut pause
-                    && ended.is_none_or(|ended| ended > recorded.received_at)
-                {
-                    *ended = Some(recorded.received_at);
-                }
-                break;
-            }
-            "pause" => pause = Some((recorded.received_at, recorded.ends_at)),
-            "resume" => pause = None,
+    Ok(pauses(history)
+        .into_iter()
+        .rev()
+        .find(|(began, ended)| *began <= at && ended.is_none_or(|ended| ended > at)))
+}
+
+/// The pauses of a history, the oldest first. A further one while it is paused only moves the end. A resume ends it,
+/// and so does a ping that may: then it has a run, which one that is only recorded has not.
+fn pauses(history: &[Recorded]) -> Vec<Span> {
+    let mut pauses: Vec<Span> = Vec::new();
+    for recorded in history {
+        let at = recorded.received_at;
+        let current = pauses.last_mut().filter(|(_, ended)| ended.is_none_or(|ended| ended > at));
+        match (recorded.kind.as_str(), current) {
+            ("pause", Some((_, ended))) => *ended = recorded.ends_at,
+            ("pause", None) => pauses.push((at, recorded.ends_at)),
+            ("resume", Some((_, ended))) => *ended = Some(at),
+            (_, Some((_, ended))) if recorded.job_id.is_some() => *ended = Some(at),
             _ => {}
         }
     }
-    Ok(pause.filter(|(_, ended)| ended.is_none_or(|ended| ended > at)))
+    pauses
 }
 
 /// What was written down.
@@ -125,13 +129,20 @@ pub(super) async fn facts(
         _ => None,
     };
     let answered_by = answer.and_then(|signal| signal.job_id);
-    // Relies on the primary key and the index job_newest_first.
+    // Relies on the primary key and the indexes job_newest_first and signal_newest_first. A pause ends the runs that
+    // are open, at its own instant.
     let rows = client
         .query_typed(
-            "(select * from job where monitor_id = $1 and job_id = $2)
-             union
-             (select * from job where monitor_id = $1 and start_time <= $3
-              order by start_time desc, job_id desc limit $4)
+            "select j.*, j.end_time is not null and j.succeeded is null and exists (
+                 select from signal s
+                 where s.monitor_id = $1 and s.received_at = j.end_time and s.kind = 'pause'
+             ) as abandoned_by_pause
+             from (
+                 (select * from job where monitor_id = $1 and job_id = $2)
+                 union
+                 (select * from job where monitor_id = $1 and start_time <= $3
+                  order by start_time desc, job_id desc limit $4)
+             ) j
              order by start_time desc, job_id desc",
             &[
                 (&monitor_id, Type::UUID),
@@ -178,6 +189,7 @@ fn run_of(row: &Row) -> ApiResult<(Uuid, Run)> {
         exit_status: row.try_get("exit_status")?,
         due_at: row.try_get("due_at")?,
         overran_at: row.try_get("overran_at")?,
+        abandoned_by_pause: row.try_get("abandoned_by_pause")?,
     };
     Ok((row.try_get("job_id")?, run))
 }

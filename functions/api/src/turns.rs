@@ -1,0 +1,83 @@
+//! What is done one after another.
+
+use tokio::sync::Semaphore;
+use tokio_postgres::GenericClient;
+use tokio_postgres::types::Type;
+
+use crate::answers::{ApiError, ApiResult};
+use crate::auth::Tenant;
+
+/// Of what a tenant has a limited number.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Limited {
+    MaintenanceWindows,
+    AlertConfigs,
+}
+
+/// Those of a tenant are made one after another until the transaction ends, so that two at once can't pass their
+/// limit. Taken before any row, so nobody waits for it who holds one.
+pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, of: Limited) -> ApiResult<()> {
+    // Locks of two numbers, so that they never meet the one of the migrations.
+    let which = match of {
+        Limited::MaintenanceWindows => 1,
+        Limited::AlertConfigs => 2,
+    };
+    client
+        .execute_typed(
+            "select pg_advisory_xact_lock($1, hashtext($2))",
+            &[(&which, Type::INT4), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Plays the model over a history, off the threads that serve requests and one at a time in a process: pings need the
+/// processors too. Whoever waits should hold no connection meanwhile.
+pub(crate) async fn in_turn<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    let turn = TURN.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    let played = tokio::task::spawn_blocking(move || {
+        // Until it is done: a caller that goes away does not end it.
+        let _turn = turn;
+        play()
+    });
+    played.await.map_err(|e| ApiError::internal(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn one_plays_at_a_time_though_its_caller_goes_away() {
+        let (playing, most, played) =
+            (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let callers: Vec<_> = (0..8)
+            .map(|caller| {
+                let (playing, most, played) = (playing.clone(), most.clone(), played.clone());
+                let plays = in_turn(move || {
+                    most.fetch_max(playing.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(20));
+                    playing.fetch_sub(1, Ordering::SeqCst);
+                    played.fetch_add(1, Ordering::SeqCst);
+                });
+                tokio::spawn(async move {
+                    // Some go away while they wait or play.
+                    let patience = Duration::from_millis(if caller % 2 == 0 { 10 } else { 10_000 });
+                    tokio::time::timeout(patience, plays).await.is_ok()
+                })
+            })
+            .collect();
+        let mut answered = 0;
+        for caller in callers {
+            answered += usize::from(caller.await.unwrap());
+        }
+        assert!(answered >= 4, "{answered} were answered");
+        assert!(played.load(Ordering::SeqCst) >= answered);
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+}
