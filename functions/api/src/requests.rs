@@ -228,6 +228,7 @@ impl Fields {
             let shown: String = name.chars().take(64).collect();
             let meant = known.iter().find(|known| is_close(known, &name));
             warnings.push(match meant {
+                Some(known) if *known == name => format!("field '{shown}' was ignored: it is of no use here"),
                 Some(meant) => format!("unknown field '{shown}' was ignored: did you mean '{meant}'?"),
                 None => format!("unknown field '{shown}' was ignored"),
             });
@@ -399,6 +400,19 @@ mod tests {
         for given in ["name", "grace_duration", "sched", ""] {
             assert!(!is_close("schedule", given), "{given}");
         }
+    }
+
+    #[test]
+    fn a_field_that_is_known_elsewhere_is_not_taken_for_a_slip() {
+        let fields = Fields::parse(br#"{"tags":[],"tag":1}"#).unwrap();
+        let mut warnings = Vec::new();
+        fields.warn_of_rest(&["tags"], &mut warnings);
+        warnings.sort();
+        let all = [
+            "field 'tags' was ignored: it is of no use here",
+            "unknown field 'tag' was ignored: did you mean 'tags'?",
+        ];
+        assert_eq!(warnings, all);
     }
 
     #[test]
