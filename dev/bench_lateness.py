@@ -28,7 +28,7 @@ DUE = 1_000
 ROUNDS = 5
 IDLE_TICKS = 50
 FLOOD = 100_000
-FLOOD_LIMIT = 400.0
+FLOOD_LIMIT = 900.0
 # What the project promises: what 1,000 due cost at the largest size, of what they cost at the smallest; and a tick with nothing due.
 GROWTH_LIMIT = 1.5
 IDLE_LIMIT_MS = 5.0

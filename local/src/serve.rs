@@ -159,7 +159,7 @@ async fn write_first(State(missed): State<Missed>, request: Request, next: Next)
             Ok(Ok(())) => {}
             Ok(Err(e)) => tracing::error!("it is not written down that the process stood still: {e}"),
             Err(_) => {
-                tracing::error!("it is not written down that the process stood still: the database is slow")
+                tracing::error!("it is not written down that the process stood still: the database is slow");
             }
         }
     }
