@@ -14,6 +14,7 @@ use notify::webhook::Webhooks;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::databases::{new_database, pool};
@@ -27,6 +28,21 @@ pub struct CronMon {
     pub http: Client,
     clock: Arc<AtomicI64>,
     webhooks: Webhooks,
+    _running: Running,
+}
+
+/// The server and its connections to the database. They end with it, so that a test may start as many servers, one
+/// after another, as it likes.
+struct Running {
+    server: JoinHandle<std::io::Result<()>>,
+    pool: Pool,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.server.abort();
+        self.pool.close();
+    }
 }
 
 /// What the API answered.
@@ -79,10 +95,11 @@ impl CronMon {
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, app).await });
+        let server = tokio::spawn(async move { axum::serve(listener, app).await });
         let cronmon = Self {
             url,
             database_url,
+            _running: Running { server, pool: pool.clone() },
             pool,
             issuer,
             http: http_client(),

@@ -35,6 +35,12 @@ pub async fn empty_database() -> String {
     url_of(&name)
 }
 
+/// Drops a database of [`new_database`], whoever is still connected to it.
+pub async fn drop_database(url: &str) {
+    let (_, name) = url.rsplit_once('/').expect("the URL ends in a database's name");
+    execute_in_cluster(&format!("drop database {name} with (force)")).await;
+}
+
 #[must_use]
 pub fn pool(url: &str, size: usize) -> Pool {
     connect(url, size, Recycling::Fast).unwrap()

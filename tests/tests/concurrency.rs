@@ -7,6 +7,7 @@ use chrono::Duration as Span;
 use cronmon_tests::{CronMon, Receiver};
 use database::Pool;
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -135,7 +136,7 @@ async fn edits_and_deletions_beside_pings_and_ticks_end_in_time() {
             let body = json!({
                 "name": "edited", "expected_duration": null, "grace_duration": i, "schedule": { "every": 1 + i },
             });
-            let answer = cronmon.call(reqwest::Method::PATCH, &path, Some(&body)).await;
+            let answer = cronmon.call(Method::PATCH, &path, Some(&body)).await;
             assert_eq!(answer.status, 200, "{}", answer.body);
         }
     }));
@@ -147,8 +148,8 @@ async fn edits_and_deletions_beside_pings_and_ticks_end_in_time() {
             let body = json!({ "alert_config_ids": [config] });
             // It is attached by one and detached by another; only how it ends is certain.
             let answer = match i % 2 {
-                0 => cronmon.call(reqwest::Method::POST, &path, Some(&body)).await,
-                _ => cronmon.call(reqwest::Method::DELETE, &one, None).await,
+                0 => cronmon.call(Method::POST, &path, Some(&body)).await,
+                _ => cronmon.call(Method::DELETE, &one, None).await,
             };
             assert!(answer.status == 204 || answer.status == 500, "{}", answer.body);
         }
@@ -164,7 +165,7 @@ async fn edits_and_deletions_beside_pings_and_ticks_end_in_time() {
     timeout(Duration::from_secs(30), all).await.unwrap();
     assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 30);
 
-    let answer = cronmon.call(reqwest::Method::DELETE, &format!("/monitors/{id}"), None).await;
+    let answer = cronmon.call(Method::DELETE, &format!("/monitors/{id}"), None).await;
     assert_eq!(answer.status, 204);
     for table in ["signal", "job", "alert", "delivery", "slots_to_come", "monitor_alert_config"] {
         assert_eq!(count(&cronmon.pool, &format!("select count(*) from {table}")).await, 0, "{table}");
@@ -191,4 +192,25 @@ async fn a_thousand_runs_that_never_end_are_the_most_and_fall_due_in_one_tick() 
     assert_eq!(count(&cronmon.pool, "select count(*) from job where overran_at is not null").await, 1_000);
     assert_eq!(cronmon.read(&monitor).await["status"], "late");
     assert_eq!(count(&cronmon.pool, "select count(*) from monitor where due_at is not null").await, 0);
+}
+
+/// The clock was hours ahead when one ping came: until it is then again, later ones count as received at that time,
+/// and their slot is found though those that stand ready, and those after their receipt, do not reach it.
+#[tokio::test]
+async fn a_ping_long_before_the_last_one_expects_the_slot_after_that() {
+    let cronmon = CronMon::start().await;
+    let right = cronmon.now();
+    let monitor = cronmon.create(json!({ "name": "m", "schedule": { "cron": "* * * * *" } })).await;
+    cronmon.ping(&monitor, "").await;
+    let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
+    cronmon.call(Method::POST, &format!("{path}/pause"), Some(&json!({}))).await;
+    cronmon.set_clock(right + Span::hours(3));
+    cronmon.ping(&monitor, "").await;
+    cronmon.set_clock(right + Span::seconds(30));
+    let edit =
+        json!({ "name": "m", "expected_duration": null, "grace_duration": 60, "resume_on_ping": true });
+    assert_eq!(cronmon.call(Method::PATCH, &path, Some(&edit)).await.status, 200);
+    cronmon.ping(&monitor, "").await;
+    let is = cronmon.read(&monitor).await;
+    assert_eq!((&is["status"], &is["next_expected_at"]), (&json!("up"), &json!("2026-11-22T15:01:00Z")));
 }

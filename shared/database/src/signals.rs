@@ -95,7 +95,7 @@ pub enum Outcome {
     },
 }
 
-/// See `migrations/V0007__lateness_rules.sql`. Relies on the unique indexes on `monitor.ping_id`,
+/// See `migrations/V0010__isolated_ticks.sql`. Relies on the unique indexes on `monitor.ping_id`,
 /// `monitor (tenant, slug)` and `ping_key.key_hash`.
 const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_version, cron, timezone, \
      slots_after, calm_before, next_slot, \

@@ -1,8 +1,10 @@
 //! The rules of the state machine as a pure model: what a monitor becomes, and which alerts it makes,
 //! when signals come, time passes and its owner edits it.
 //!
-//! The database decides: `fall_due` and `apply_signal` in `migrations/V0007__lateness_rules.sql` say the same in
+//! The database decides: `fall_due` and `apply_signal` in `migrations/V0010__isolated_ticks.sql` say the same in
 //! PL/pgSQL, step by step. The stories in `tests/stories/` run against both.
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Duration, Utc};
 use chrono_tz::Tz;
@@ -151,6 +153,8 @@ pub struct Monitor {
     good_results: i32,
     incident: Option<Incident>,
     incidents: usize,
+    /// Those that made an alert: each makes one.
+    alerted_slots: BTreeSet<DateTime<Utc>>,
     quiet: Quiet,
     /// When no ping could come through; without an end while that lasts.
     pub blind: Vec<(DateTime<Utc>, Option<DateTime<Utc>>)>,
@@ -178,6 +182,7 @@ impl Monitor {
             good_results: 0,
             incident: None,
             incidents: 0,
+            alerted_slots: BTreeSet::new(),
             quiet: Quiet::default(),
             blind: Vec::new(),
         }

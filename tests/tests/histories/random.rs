@@ -70,12 +70,6 @@ impl Event {
 
 /// What happens next. What waited in the spool was received at `oldest` or later.
 pub fn any_event(random: &mut SmallRng, model: &Monitor, oldest: DateTime<Utc>, now: DateTime<Utc>) -> Event {
-    // After a pause or a blind time the slots that stand ready may be over. Only a tick or a signal finds more, and
-    // there was a tick if so much time has passed since.
-    let may_run_out = model.is_paused() || !model.blind.is_empty();
-    if may_run_out && model.due_at().is_some_and(|due_at| due_at < now) {
-        return if random.random() { Event::Tick } else { Event::Signal(any_signal(random)) };
-    }
     if model.is_paused() && random.random_bool(0.2) {
         return Event::Resume;
     }
@@ -93,7 +87,12 @@ pub fn any_event(random: &mut SmallRng, model: &Monitor, oldest: DateTime<Utc>, 
         // A lateness that is held the database takes back, which the model does not know.
         13..=15 if !model.holds_alerts() => {
             let received_at = (now - Duration::seconds(random.random_range(0..2_000))).max(oldest);
-            Event::Spooled(any_signal(random), received_at)
+            let signal = any_signal(random);
+            // A log looks up no slots: where those that stand ready are over, the next tick judges in its place, and
+            // what was missed up to the one and up to the other is one miss.
+            let judges_later =
+                signal.kind == SignalKind::Log && model.due_at().is_some_and(|due_at| due_at < now);
+            Event::Spooled(signal, if judges_later { now } else { received_at })
         }
         _ => Event::Signal(any_signal(random)),
     }

@@ -12,6 +12,7 @@ use database::signals::{Address, ReceivedSignal, Terms, apply_signal};
 use domain::rules::{first_slot, slot_after_edit};
 use domain::{Rules, Schedule, Signal};
 use serde_json::Value;
+use tokio_postgres::Transaction;
 use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
@@ -44,7 +45,8 @@ impl Statements {
     async fn signal(&self, signal: &Signal, received_at: DateTime<Utc>, from_spool: bool) {
         let received = ReceivedSignal {
             address: Address::PingId(self.ping_id),
-            signal_id: Uuid::new_v4(),
+            // In the order in which they come, as in the functions: of two runs with one start it tells the newer.
+            signal_id: Uuid::now_v7(),
             received_at,
             kind: signal.kind,
             rid: signal.rid,
@@ -64,13 +66,35 @@ impl Statements {
         format!("call expect('{id}', {armed}, {}, {slots}, {});", at(next), at(Some(now)))
     }
 
-    async fn edit(&mut self, body: &Value, now: DateTime<Utc>) {
-        let (id, rules) = (self.monitor_id, rules_of(body));
-        let old = self.rules.replace(rules.clone()).unwrap();
+    /// What was due before its owner does something. Where the slots that stand ready are over, it goes on with more.
+    async fn let_fall_due(&self, transaction: &Transaction<'_>, now: DateTime<Utc>) {
+        let (id, schedule, now) = (self.monitor_id, &self.rules.as_ref().unwrap().schedule, at(Some(now)));
+        loop {
+            transaction.batch_execute(&format!("call let_fall_due('{id}', {now})")).await.unwrap();
+            let stands = "select slots_after, schedule_version from monitor where monitor_id = $1";
+            let stands = transaction.query_one(stands, &[&id]).await.unwrap();
+            let Some(after) = stands.get("slots_after") else { return };
+            let (version, slots) = (stands.get::<_, i32>("schedule_version"), slots(schedule, after));
+            let give = format!("call give_slots('{id}', {version}, {slots}, {now})");
+            transaction.batch_execute(&give).await.unwrap();
+        }
+    }
+
+    /// Its owner does something to it, after what was due before.
+    async fn owner(&self, statement: &str, now: DateTime<Utc>) {
         let mut client = self.pool.get().await.unwrap();
         let transaction = client.transaction().await.unwrap();
-        let judge = format!("call let_fall_due('{id}', {})", at(Some(now)));
-        transaction.batch_execute(&judge).await.unwrap();
+        self.let_fall_due(&transaction, now).await;
+        transaction.batch_execute(statement).await.unwrap_or_else(|e| panic!("{statement}: {e:?}"));
+        transaction.commit().await.unwrap();
+    }
+
+    async fn edit(&mut self, body: &Value, now: DateTime<Utc>) {
+        let (id, rules) = (self.monitor_id, rules_of(body));
+        let mut client = self.pool.get().await.unwrap();
+        let transaction = client.transaction().await.unwrap();
+        self.let_fall_due(&transaction, now).await;
+        let old = self.rules.replace(rules.clone()).unwrap();
         let edit = format!(
             "update monitor set ({DECISIONS}) = (select {DECIDED} from (select $2::text::jsonb as b) body),
                  schedule_version = schedule_version + 1, revision = revision + 1
@@ -136,25 +160,24 @@ impl Player for Statements {
 
     async fn play(&mut self, event: &Event, now: DateTime<Utc>) {
         let (id, now_as_text) = (self.monitor_id, at(Some(now)));
-        let judge = format!("call let_fall_due('{id}', {now_as_text});");
         match event {
             Event::Tick => self.tick(now).await,
             Event::Signal(signal) => self.signal(signal, now, false).await,
             Event::Spooled(signal, received_at) => self.signal(signal, *received_at, true).await,
             Event::Edit(body) => self.edit(body, now).await,
             Event::Pause(until) => {
-                self.execute(&format!("{judge} call pause_monitor('{id}', {now_as_text}, {});", at(*until)))
-                    .await;
+                let pause = format!("call pause_monitor('{id}', {now_as_text}, {})", at(*until));
+                self.owner(&pause, now).await;
             }
             Event::Resume => {
                 let schedule = &self.rules.as_ref().unwrap().schedule;
                 let (next, slots) = (at(first_slot(schedule, now)), slots(schedule, now));
-                let resume = format!("call resume_monitor('{id}', {now_as_text}, {next}, {slots});");
-                self.execute(&format!("{judge} {resume}")).await;
+                let resume = format!("call resume_monitor('{id}', {now_as_text}, {next}, {slots})");
+                self.owner(&resume, now).await;
             }
             Event::Snooze(until) => {
-                self.execute(&format!("{judge} call snooze_monitor('{id}', {now_as_text}, {});", at(*until)))
-                    .await;
+                let snooze = format!("call snooze_monitor('{id}', {now_as_text}, {})", at(*until));
+                self.owner(&snooze, now).await;
             }
             Event::Windows(windows) => self.windows(windows, now).await,
             Event::Blind(from, until) => {

@@ -25,6 +25,12 @@ impl Monitor {
         if !(begins || wanted && new) {
             return None;
         }
+        if let Fact::Missed { slot, .. } = &fact
+            && !self.alerted_slots.insert(*slot)
+        {
+            // An edit by a clock that is behind expects again what was missed already.
+            return None;
+        }
         incident.alerted.push(cause);
         self.tell(fact, at)
     }
