@@ -3,14 +3,18 @@
 -- When alerts of a monitor are too old to be kept.
 create index alert_oldest_first on alert (monitor_id, at);
 
+-- Since when it is due though it can't be judged.
+alter table monitor add column put_off_from timestamptz;
+create index monitor_put_off on monitor (put_off_from) where put_off_from is not null;
+
 -- Judges what is due, at most p_limit monitors, and leaves out those that somebody holds: the longest due first, or of
 -- p_ids those that are due, in that order. Answers with the number judged, and those of them that need more slots:
 -- that is asked for once a minute, whatever becomes of it.
 -- p_not_after: when the spool was known to be empty, by Postgres' clock; nothing that falls due after it is
 -- judged. If more than two seconds passed since, something was slow, and pings may have been put into the spool
 -- meanwhile: then nothing is judged, and the number is -1.
--- Of a monitor with many open runs some 100 fall due at once, so that none of the batch waits long; then it is due
--- again.
+-- Of a monitor's runs 100 fall due at once, so that nobody waits long for it; then it is due again, and has a row
+-- without a schedule.
 -- Relies on the index monitor_due, or on the primary key.
 create or replace function judge_due(
     p_now timestamptz, p_limit integer, p_not_after timestamptz, p_looked_at timestamptz, p_ids uuid[]
@@ -25,7 +29,6 @@ declare
     v_due refcursor;
     v_began timestamptz := clock_timestamp();
     v_now timestamptz := least(coalesce(p_now, v_began), p_not_after);
-    v_until timestamptz;
     v_judged integer := 0;
     v_needs_slots boolean;
 begin
@@ -44,20 +47,7 @@ begin
     loop
         fetch v_due into m;
         exit when not found;
-        v_until := v_now;
-        if m.open_jobs > 100 then
-            -- As if a tick had come before the rest. Those of one instant fall due together.
-            v_until := coalesce((
-                select max(due_at) from (
-                    select due_at from job
-                    where monitor_id = m.monitor_id and end_time is null and overran_at is null and due_at < v_now
-                    order by due_at limit 101) first_of_all
-                having count(*) = 101), v_now);
-            if v_until <= m.due_at then
-                v_until := v_now;
-            end if;
-        end if;
-        m := fall_due(m, v_until);
+        m := fall_due(m, v_now, 100);
         v_needs_slots := coalesce(m.refill_at < v_now, false);
         if v_needs_slots then
             -- Whoever hears of it gives them at once; when that goes wrong, this is when it is asked for again.
@@ -70,8 +60,14 @@ begin
                 -- Those before the next one too: when a pause ends before them, they are expected.
                 coalesce(m.slots_after, least(m.next_slot - interval '1 microsecond', v_now)), null::integer;
         end if;
-        -- Before the statement's time is up and all of the batch was for nothing: the next one goes on.
-        exit when clock_timestamp() - v_began > interval '2 seconds';
+        if m.open_jobs > 0 and exists (
+            select from job
+            where job.monitor_id = m.monitor_id and end_time is null and overran_at is null and job.due_at < v_now) then
+            return query select m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::integer;
+        end if;
+        -- The next one goes on: where the spool was looked into, what is due by turns must have its turn within two
+        -- seconds of that.
+        exit when clock_timestamp() - v_began > interval '500 milliseconds';
     end loop;
     close v_due;
     return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, v_judged;
@@ -81,7 +77,8 @@ $$;
 -- This monitor could not be judged: it is tried again in a minute, and meanwhile holds up nobody.
 create procedure put_off(p_monitor_id uuid, p_now timestamptz)
 language sql as $$
-    update monitor set due_at = coalesce(p_now, clock_timestamp()) + interval '1 minute'
+    update monitor set
+        put_off_from = coalesce(put_off_from, due_at), due_at = coalesce(p_now, clock_timestamp()) + interval '1 minute'
     where monitor_id = p_monitor_id and due_at < coalesce(p_now, clock_timestamp())
 $$;
 
@@ -102,6 +99,7 @@ declare
     v_monitor record;
     v_cutoff timestamptz;
     v_rows integer;
+    v_alerts integer;
     v_began timestamptz := clock_timestamp();
     v_stopped boolean := false;
 begin
@@ -113,7 +111,7 @@ begin
         return;
     end if;
     for v_monitor in
-        select m.monitor_id, m.incident_id, coalesce(r.most_pings, 5000) as most_pings,
+        select m.monitor_id, m.incident_began_at, coalesce(r.most_pings, 5000) as most_pings,
                v_now - make_interval(secs => coalesce(r.history_duration, 7776000)) as too_old
         from monitor m left join retention r using (tenant)
         where m.monitor_id > v_walk.done_up_to
@@ -139,19 +137,22 @@ begin
             order by start_time limit p_most - deleted for update skip locked));
         get diagnostics v_rows = row_count;
         deleted := deleted + v_rows;
-        -- With their deliveries. Not those of an incident that lasts, nor what somebody is still to hear.
+        -- With their deliveries, of which each may have many. Not those of an incident that lasts, or whose end is held
+        -- back: who heard of it is to hear that, too. Nor what somebody is still to hear.
         delete from alert where ctid = any (array(
             select ctid from alert a
-            where monitor_id = v_monitor.monitor_id and at < v_monitor.too_old and not held
-              and incident_id is distinct from v_monitor.incident_id
+            where monitor_id = v_monitor.monitor_id and at < least(v_monitor.too_old, v_monitor.incident_began_at)
+              and not exists (
+                  select from alert h
+                  where h.monitor_id = a.monitor_id and h.held and h.incident_id = a.incident_id)
               and not exists (select from delivery d where d.alert_id = a.alert_id and next_attempt_at is not null)
-            order by at limit p_most - deleted for update skip locked));
-        get diagnostics v_rows = row_count;
-        deleted := deleted + v_rows;
+            order by at limit least(200, p_most - deleted) for update skip locked));
+        get diagnostics v_alerts = row_count;
+        deleted := deleted + v_alerts;
         delete from unknown_verdict
         where monitor_id = v_monitor.monitor_id and deadline_at < v_monitor.too_old;
         -- There may be more of this one: the next call takes it up again.
-        v_stopped := deleted >= p_most;
+        v_stopped := deleted >= p_most or v_alerts = 200;
         exit when v_stopped;
         monitors := monitors + 1;
         v_walk.done_up_to := v_monitor.monitor_id;
@@ -176,8 +177,8 @@ $$;
 
 -- A tick ends that judged what fell due before p_until, all of it when p_judged says so. p_seen_at: on one machine,
 -- when it was there. p_longest: a pause between two ticks that is longer is a span of its own, unless pings could
--- not come in either. still_due: somebody held what is left, and the next tick
--- tells of outages. waits: what is due has to wait for pings or proofs.
+-- not come in either. still_due: somebody held what is left. waits: what is due has to
+-- wait for pings or proofs.
 -- Relies on the index monitor_due.
 create or replace function end_tick(
     p_now timestamptz, p_until timestamptz, p_judged boolean, p_seen_at timestamptz, p_longest interval,
@@ -188,6 +189,7 @@ declare
     w late_check_watch;
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     -- With what waits left out all that was due has not been judged.
+    v_told_until timestamptz;
     v_complete boolean := p_judged and p_until > v_now - interval '1 minute';
 begin
     select * into w from late_check_watch for update;
@@ -204,10 +206,12 @@ begin
         judges_until = case when p_seen_at is null then judges_until else p_until end;
     still_due := exists (select from monitor where due_at < p_until);
     waits := exists (select from monitor where due_at >= p_until and due_at < v_now);
-    -- What somebody holds belongs into the notice.
-    if p_judged and not still_due
-        and exists (select from outage_span where noticed_at is null and ended_at <= p_until) then
-        call tell_of_outages(v_now, p_until, 500);
+    -- What fell due in it and is left, for somebody holds it or it takes more than one tick, belongs into the notice;
+    -- but nobody waits for it for long.
+    v_told_until := greatest(
+        least(p_until, (select min(due_at) from monitor where due_at < p_until)), v_now - interval '5 minutes');
+    if p_judged and exists (select from outage_span where noticed_at is null and ended_at <= v_told_until) then
+        call tell_of_outages(v_now, v_told_until, 500);
     end if;
 end
 $$;
@@ -247,6 +251,7 @@ begin
         resumes_at = m.resumes_at,
         snooze_ends_at = m.snooze_ends_at,
         held_until = m.held_until,
+        put_off_from = null,
         due_at = case when m.paused_at is not null then m.resumes_at
                       -- Which slot is next has to be found first.
                       when least(v_job_due, m.held_until) > m.slots_after then m.refill_at
@@ -255,10 +260,12 @@ begin
 end
 $$;
 
--- Lets everything fall due whose deadline lies before p_now, in the order of the deadlines.
-create or replace function fall_due(m monitor, p_now timestamptz) returns monitor
+-- Lets everything fall due whose deadline lies before p_now, in the order of the deadlines; of runs p_most at most, as
+-- if somebody had looked in between, and then it is due again. Null: all.
+create function fall_due(m monitor, p_now timestamptz, p_most integer) returns monitor
 language plpgsql as $$
 declare
+    v_runs integer := 0;
     v_slot_due timestamptz;
     v_job job;
     v_next timestamptz;
@@ -291,6 +298,10 @@ begin
             m := release_held(m, m.held_until, p_now);
 
         elsif v_job.due_at = v_next then
+            if v_runs >= p_most then
+                return m;
+            end if;
+            v_runs := v_runs + 1;
             -- At the same instant the run comes first: it explains why nothing else began.
             v_blind := blind_between(v_job.start_time, v_job.due_at);
             if v_blind.span_id is not null then
@@ -344,6 +355,13 @@ begin
             end if;
         end if;
     end loop;
+end
+$$;
+
+create or replace function fall_due(m monitor, p_now timestamptz) returns monitor
+language plpgsql as $$
+begin
+    return fall_due(m, p_now, null);
 end
 $$;
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use api::auth::Verifier;
 use axum::extract::{ConnectInfo, Request, State};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state, map_response};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use database::Pool;
 use database::spool::Spool;
 use http_common::source::TrustedProxies;
@@ -26,8 +28,7 @@ use crate::{inbox, loops, welcome};
 /// How long the begin of this process may take to be written down before it listens.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(2);
 
-/// How long a request waits until it is written down that the process stood still. A database that is away for so long
-/// does not answer the request either.
+/// How long a request waits until it is written down that the process stood still.
 const TIME_TO_WRITE: Duration = Duration::from_secs(3);
 
 /// How long requests and sends may go on once the process was told to stop.
@@ -67,7 +68,7 @@ pub(crate) async fn serve(
     });
     let missed = Missed { beats: beats.clone(), pool: pool.clone() };
     // An edit judges what fell due before it.
-    api = api.layer(from_fn_with_state(missed.clone(), write_first));
+    api = api.layer(from_fn_with_state(missed.clone(), write_before_changes));
     let inbox = has_inbox.then(|| inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address));
     if let Some(inbox) = &inbox {
         api = inbox.seeding(api).merge(inbox.router());
@@ -151,19 +152,29 @@ struct Missed {
     pool: Pool,
 }
 
-/// Writes down that this process stood still, before a request is answered that judges by silence.
+/// Writes down that this process stood still, before a request is answered that may judge by silence. While that can't
+/// be done such a request is refused.
 async fn write_first(State(missed): State<Missed>, request: Request, next: Next) -> Response {
     let Missed { beats, pool } = missed;
     if beats.are_unwritten() {
-        match tokio::time::timeout(TIME_TO_WRITE, beats.write(&pool)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(e)) => tracing::error!("it is not written down that the process stood still: {e}"),
-            Err(_) => {
-                tracing::error!("it is not written down that the process stood still: the database is slow");
-            }
-        }
+        let why = match tokio::time::timeout(TIME_TO_WRITE, beats.write(&pool)).await {
+            Ok(Ok(())) => return next.run(request).await,
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "the database is slow".to_owned(),
+        };
+        tracing::error!("it is not written down that the process stood still: {why}");
+        let text = "the database can't be reached at the moment; try again in some seconds";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response();
     }
     next.run(request).await
+}
+
+/// The same, for what only reads judges nothing.
+async fn write_before_changes(missed: State<Missed>, request: Request, next: Next) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    write_first(missed, request, next).await
 }
 
 async fn source_address(

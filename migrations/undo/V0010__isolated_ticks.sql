@@ -1,6 +1,8 @@
 -- Undoes migrations/V0010__isolated_ticks.sql.
 drop procedure put_off;
+drop function fall_due(monitor, timestamptz, integer);
 drop index alert_oldest_first;
+alter table monitor drop column put_off_from;
 
 create or replace function judge_due(
     p_now timestamptz, p_limit integer, p_not_after timestamptz, p_looked_at timestamptz, p_ids uuid[]

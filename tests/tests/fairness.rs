@@ -11,7 +11,7 @@ use cronmon_tests::person::Person;
 use cronmon_tests::process::Process;
 use cronmon_tests::tokens::Issuer;
 use cronmon_tests::{CronMon, Receiver};
-use database::due::Until;
+use database::due::{Until, behind, judge_due};
 use domain::Cron;
 use late_check::Tick;
 use serde_json::{Value, json};
@@ -142,6 +142,9 @@ async fn a_monitor_that_cant_be_judged_holds_up_nobody_and_is_tried_again_in_a_m
     assert_eq!(alerts_and_place(&cronmon, "good").await.0, 450);
     assert_eq!(alerts_and_place(&cronmon, "bad").await.0, 0);
     assert_eq!(count(&cronmon, DUE).await, 0);
+    // Whoever watches hears of it.
+    let judging = async || behind(&cronmon.pool, Some(cronmon.now())).await.unwrap().judging;
+    assert_eq!(judging().await, Span::hours(2));
 
     execute(&cronmon, "drop trigger refuse on alert").await;
     cronmon.set_clock(cronmon.now() + Span::seconds(60));
@@ -150,10 +153,11 @@ async fn a_monitor_that_cant_be_judged_holds_up_nobody_and_is_tried_again_in_a_m
     cronmon.set_clock(cronmon.now() + Span::microseconds(1));
     cronmon.tick().await;
     assert_eq!(alerts_and_place(&cronmon, "bad").await.0, 2);
+    assert_eq!(judging().await, Span::zero());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_runs_of_one_monitor_fall_due_a_hundred_at_a_time() {
+async fn many_runs_of_one_monitor_fall_due_a_hundred_at_a_time() {
     let cronmon = CronMon::start().await;
     listens(&cronmon, "acme").await;
     // Three of them hang for as long, the others each a little less.
@@ -174,22 +178,27 @@ async fn a_thousand_runs_of_one_monitor_fall_due_a_hundred_at_a_time() {
     )
     .await;
     let overran = "select count(*) from job where overran_at is not null and $1::timestamptz is not null";
+    let until = Until { now: Some(cronmon.now()), ..Until::default() };
     for judged in [100, 200, 250] {
-        cronmon.tick().await;
+        let batch = judge_due(&cronmon.pool, until, None).await.unwrap().unwrap();
+        assert_eq!((batch.monitors, batch.more), (1, judged < 250));
         assert_eq!(count(&cronmon, overran).await, judged);
         assert_eq!(alerts_and_place(&cronmon, "acme").await.0, judged);
     }
     assert_eq!(count(&cronmon, DUE).await, 0);
 
-    // Of one instant they can't be told apart.
+    // Of one instant too.
     execute(
         &cronmon,
         "update job set overran_at = null, due_at = '2026-11-22T11:30:00Z'; delete from alert;
          update monitor set due_at = '2026-11-22T11:30:00Z'",
     )
     .await;
+    judge_due(&cronmon.pool, until, None).await.unwrap();
+    assert_eq!(count(&cronmon, overran).await, 100);
     cronmon.tick().await;
     assert_eq!(count(&cronmon, overran).await, 250);
+    assert_eq!(alerts_and_place(&cronmon, "acme").await.0, 250);
 }
 
 /// Cron monitors of this tenant whose slots ran out, and which are due to get more.

@@ -173,6 +173,15 @@ impl ApiError {
         )
     }
 
+    /// Others of its kind are before it.
+    pub(crate) fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service Unavailable",
+            "Too many such requests are being worked on; try again in some seconds.",
+        )
+    }
+
     /// A fault of ours.
     pub(crate) fn internal(why: &impl std::fmt::Display) -> Self {
         tracing::error!("{why}");

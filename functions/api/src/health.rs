@@ -16,9 +16,9 @@ pub(crate) async fn health() -> &'static str {
     "pong"
 }
 
-/// No tick for longer than that, or deliveries that wait for longer, is not well.
+/// No tick for longer than that, or what waits for longer, is not well.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(150);
-const LONGEST_DELIVERY: TimeDelta = TimeDelta::minutes(5);
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
 #[derive(Serialize)]
 pub(crate) struct Ready {
@@ -78,7 +78,8 @@ pub(crate) async fn ready(State(app): State<App>) -> ApiResult<(StatusCode, Data
 fn is_well(now: DateTime<Utc>, behind: &Behind, health: &Health) -> bool {
     health.ticked_at.is_none_or(|ticked_at| now - ticked_at <= LONGEST_PAUSE)
         && health.blind_since.is_none()
-        && behind.delivery <= LONGEST_DELIVERY
+        && behind.judging <= LONGEST_WAIT
+        && behind.delivery <= LONGEST_WAIT
 }
 
 #[cfg(test)]
@@ -88,20 +89,21 @@ mod tests {
     #[test]
     fn well_is_who_ticks_sees_pings_and_delivers() {
         let at = |seconds: i64| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
-        let well = |ticked_at: Option<i64>, blind_since: Option<i64>, delivery: i64| {
+        let well = |ticked_at: Option<i64>, blind_since: Option<i64>, judging: i64, delivery: i64| {
             let health = Health {
                 ticked_at: ticked_at.map(at),
                 ingest_seen_at: None,
                 canary_seen_at: None,
                 blind_since: blind_since.map(at),
             };
-            let delivery = TimeDelta::seconds(delivery);
-            is_well(at(0), &Behind { judging: TimeDelta::seconds(999), delivery }, &health)
+            let (judging, delivery) = (TimeDelta::seconds(judging), TimeDelta::seconds(delivery));
+            is_well(at(0), &Behind { judging, delivery }, &health)
         };
-        assert!(well(None, None, 0));
-        assert!(well(Some(-150), None, 300));
-        assert!(!well(Some(-151), None, 0));
-        assert!(!well(Some(0), Some(-1), 0));
-        assert!(!well(Some(0), None, 301));
+        assert!(well(None, None, 0, 0));
+        assert!(well(Some(-150), None, 300, 300));
+        assert!(!well(Some(-151), None, 0, 0));
+        assert!(!well(Some(0), Some(-1), 0, 0));
+        assert!(!well(Some(0), None, 301, 0));
+        assert!(!well(Some(0), None, 0, 301));
     }
 }

@@ -1,6 +1,9 @@
 //! What is done one after another.
 
-use tokio::sync::Semaphore;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
@@ -31,11 +34,28 @@ pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, of:
     Ok(())
 }
 
+/// How long a request waits for its turn.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The turn of one that will [`take_turns`], before it takes a connection: those who wait for another must not hold all
+/// connections that pings need.
+pub(crate) async fn before_a_connection() -> ApiResult<SemaphorePermit<'static>> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    turn_of(&TURN).await
+}
+
+async fn turn_of(turns: &'static Semaphore) -> ApiResult<SemaphorePermit<'static>> {
+    match timeout(PATIENCE, turns.acquire()).await {
+        Ok(turn) => turn.map_err(|e| ApiError::internal(&e)),
+        Err(_) => Err(ApiError::busy()),
+    }
+}
+
 /// Plays the model over a history, off the threads that serve requests and one at a time in a process: pings need the
 /// processors too. Whoever waits should hold no connection meanwhile.
 pub(crate) async fn in_turn<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
     static TURN: Semaphore = Semaphore::const_new(1);
-    let turn = TURN.acquire().await.map_err(|e| ApiError::internal(&e))?;
+    let turn = turn_of(&TURN).await?;
     let played = tokio::task::spawn_blocking(move || {
         // Until it is done: a caller that goes away does not end it.
         let _turn = turn;

@@ -52,8 +52,13 @@ impl Tick {
     }
 }
 
-/// Judges these each in a transaction of its own. Who can't be judged is put off and holds up nobody.
-async fn one_by_one(pool: &Pool, until: Until, these: &[Uuid]) -> Result<Option<Judged>, DatabaseError> {
+/// Judges these each in a transaction of its own, until `end` comes. Who can't be judged is put off and holds up nobody.
+async fn one_by_one(
+    pool: &Pool,
+    until: Until,
+    these: &[Uuid],
+    end: Option<Instant>,
+) -> Result<Option<Judged>, DatabaseError> {
     // What fell due meanwhile was not looked at.
     let mut total = Judged { more: true, ..Judged::default() };
     for monitor_id in these {
@@ -66,11 +71,17 @@ async fn one_by_one(pool: &Pool, until: Until, these: &[Uuid]) -> Result<Option<
             // What was judged stays, and its alerts have to be handed over.
             Ok(None) if total.monitors > 0 => break,
             Ok(None) => return Ok(None),
+            Err(e) if e.may_be_over_later() && total.monitors > 0 => break,
             Err(e) if e.may_be_over_later() => return Err(e),
             Err(e) => {
                 tracing::error!(%monitor_id, "a monitor can't be judged, and is tried again in a minute: {e}");
-                put_off(pool, *monitor_id, until.now).await?;
+                if let Err(e) = put_off(pool, *monitor_id, until.now).await {
+                    tracing::error!(%monitor_id, "it could not be put off: {e}");
+                }
             }
+        }
+        if end.is_some_and(|end| Instant::now() > end) {
+            break;
         }
     }
     Ok(Some(total))
@@ -114,7 +125,7 @@ pub async fn tick<F: Future<Output = ()>>(
             Err(e) if !e.may_be_over_later() => {
                 tracing::error!("a batch could not be judged, and is judged one by one: {e}");
                 let these = if by_turns { these } else { longest_due(pool, until).await? };
-                one_by_one(pool, until, &these).await?
+                one_by_one(pool, until, &these, end).await?
             }
             batch => batch?,
         };

@@ -37,7 +37,7 @@ pub(crate) async fn empty(
             // Who can't look must not say that it is empty.
             Err(why) => {
                 tracing::error!("the spool can't be read: {why}");
-                return some_is_left(pool, looked_at, true, false).await;
+                return some_is_left(pool, looked_at, false).await;
             }
         };
         if batch.is_empty() {
@@ -48,7 +48,7 @@ pub(crate) async fn empty(
             }
             looks += 1;
             if looks == LOOKS {
-                return some_is_left(pool, looked_at, true, true).await;
+                return some_is_left(pool, looked_at, true).await;
             }
             tokio::time::sleep(BETWEEN_LOOKS).await;
             continue;
@@ -60,9 +60,9 @@ pub(crate) async fn empty(
         if let Some(e) = &replayed.failed {
             tracing::error!("pings wait in the spool: {e}");
         }
-        in_trouble |= replayed.failed.is_some();
         if replayed.failed.is_some() || Instant::now() > end {
-            return some_is_left(pool, looked_at, in_trouble, true).await;
+            // What that is nobody has seen.
+            return some_is_left(pool, looked_at, true).await;
         }
     }
 }
@@ -70,10 +70,9 @@ pub(crate) async fn empty(
 async fn some_is_left(
     pool: &Pool,
     looked_at: DateTime<Utc>,
-    in_trouble: bool,
     is_read: bool,
 ) -> Result<LookedInto, DatabaseError> {
-    let watched = watch(pool, looked_at, 1, in_trouble).await?;
+    let watched = watch(pool, looked_at, 1, true).await?;
     // A queue that takes long to answer is no sign of a slow database.
     Ok(LookedInto { seen: Seen { looked_at: clock(pool).await?, watched }, is_read })
 }

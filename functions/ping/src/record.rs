@@ -15,6 +15,9 @@ const TIME_LIMIT: Duration = Duration::from_millis(3_500);
 /// After so much silence a connection that may have died in a freeze is taken for dead.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// A database that takes longer may be in trouble, and other signals still on their way to it.
+const SOON: Duration = Duration::from_millis(500);
+
 /// Why the database has not got a signal.
 enum Failure {
     /// It does not take this one.
@@ -46,6 +49,7 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
     let mut why = Why::Away;
     let mut is_away = false;
     if !spool.holds(&signal.address) && app.breaker.lets_through(Instant::now()) {
+        let began = Instant::now();
         match try_database(app, signal, spool.is_shared()).await {
             Ok(applied) => {
                 if app.breaker.went_well() {
@@ -54,7 +58,9 @@ pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
                 if applied.outcome != Outcome::Behind {
                     return Recorded::Applied(applied);
                 }
-                why = Why::Behind;
+                if began.elapsed() < SOON {
+                    why = Why::Behind;
+                }
             }
             Err(Failure::Refused) => return Recorded::Refused,
             Err(Failure::Away) => {

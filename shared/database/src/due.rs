@@ -14,7 +14,7 @@ use crate::{DatabaseError, Pool};
 pub const BATCH: usize = 200;
 
 /// A batch that took this long may have left the rest, as `judge_due` has it.
-const CUT_SHORT: Duration = Duration::from_secs(2);
+const CUT_SHORT: Duration = Duration::from_millis(500);
 
 /// What one batch of a tick did.
 #[derive(Debug, Default)]
@@ -80,6 +80,7 @@ pub async fn judge_due(
         )
         .await?;
     let mut judged = Judged::default();
+    let mut is_due_again = false;
     for row in rows {
         if let Some(monitors) = row.try_get::<_, Option<i32>>("judged")? {
             if monitors < 0 {
@@ -88,13 +89,20 @@ pub async fn judge_due(
             judged.monitors = monitors;
             judged.new_deliveries = new_deliveries(&row)?;
             // What got slots may be due by them.
-            judged.more = monitors == batch || began.elapsed() > CUT_SHORT || !judged.need_slots.is_empty();
+            judged.more = monitors == batch
+                || began.elapsed() > CUT_SHORT
+                || is_due_again
+                || !judged.need_slots.is_empty();
             continue;
         }
+        let Some(cron) = row.try_get("cron")? else {
+            is_due_again = true;
+            continue;
+        };
         judged.need_slots.push(NeedsSlots {
             monitor_id: row.try_get("monitor_id")?,
             schedule_version: row.try_get("schedule_version")?,
-            cron: row.try_get("cron")?,
+            cron,
             timezone: row.try_get("timezone")?,
             after: row.try_get("slots_after")?,
         });
@@ -341,8 +349,8 @@ pub struct Behind {
     pub delivery: TimeDelta,
 }
 
-/// How far judging and delivering are behind at `now`; `None` is Postgres' clock. Relies on the indexes
-/// `monitor_due` and `delivery_due`.
+/// How far judging and delivering are behind at `now`; `None` is Postgres' clock. A monitor that was put off is behind
+/// since it was due at first. Relies on the indexes `monitor_due`, `monitor_put_off` and `delivery_due`.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -352,7 +360,8 @@ pub async fn behind(pool: &Pool, now: Option<DateTime<Utc>>) -> Result<Behind, D
         .await?
         .query_typed(
             "select coalesce($1, clock_timestamp()) as now,
-                    (select min(due_at) from monitor where due_at is not null) as due_at,
+                    least((select min(due_at) from monitor where due_at is not null),
+                          (select min(put_off_from) from monitor where put_off_from is not null)) as due_at,
                     (select min(next_attempt_at) from delivery where next_attempt_at is not null)
                         as next_attempt_at",
             &[(&now, Type::TIMESTAMPTZ)],

@@ -282,3 +282,25 @@ async fn outages_and_their_notices_are_kept_for_400_days() {
     delete_old(&cronmon).await;
     assert_eq!(count(&cronmon.pool, kept).await, 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_heard_of_an_old_incident_hears_of_its_end_though_that_was_held_back() {
+    let cronmon = CronMon::start().await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    decide(&cronmon, "acme", json!({ "history_duration": 86_400 })).await;
+    let monitor = monitor_of(&cronmon, "acme").await;
+    ping(&cronmon, &monitor, "/fail", 1).await;
+    cronmon.deliver().await;
+    cronmon.set_clock(cronmon.now() + Span::days(2));
+    let snooze = format!("{}/snooze", path(&monitor));
+    assert_eq!(cronmon.call(Method::POST, &snooze, Some(&json!({ "seconds": 60 }))).await.status, 200);
+    ping(&cronmon, &monitor, "", 1).await;
+    delete_old(&cronmon).await;
+    cronmon.set_clock(cronmon.now() + Span::seconds(61));
+    cronmon.tick().await;
+    cronmon.deliver().await;
+    assert_eq!(receiver.types_about("a"), ["failed", "recovered"]);
+    delete_old(&cronmon).await;
+    assert_eq!(count(&cronmon.pool, "select count(*) from alert").await, 1);
+}

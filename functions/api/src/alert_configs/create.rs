@@ -11,7 +11,7 @@ use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
-use crate::turns::{Limited, take_turns};
+use crate::turns::{Limited, before_a_connection, take_turns};
 
 /// Alert configs of a tenant: each alert looks at all of them.
 const MOST: i64 = 100;
@@ -23,6 +23,7 @@ pub(crate) async fn create(
 ) -> ApiResult<Data<ShownAlertConfig>> {
     let decided = Decisions::read(fields)?;
     let alert_config_id = Uuid::new_v4();
+    let _turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
     take_turns(&*transaction, &tenant, Limited::AlertConfigs).await?;

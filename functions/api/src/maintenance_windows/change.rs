@@ -10,7 +10,7 @@ use super::read::{ShownWindow, one_window};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::requests::{Caller, Fields, Given, Ids};
-use crate::turns::{Limited, take_turns};
+use crate::turns::{Limited, before_a_connection, take_turns};
 
 pub(crate) async fn change(
     State(app): State<App>,
@@ -26,7 +26,9 @@ pub(crate) async fn change(
     let unknown = std::mem::take(&mut said.warnings);
     let says_when = said.says_when();
     let given_monitors = matches!(said.monitor_ids, Given::Value(_));
+    let given_tags = matches!(said.tags, Given::Value(_) | Given::Null);
 
+    let turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
     take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
@@ -45,7 +47,8 @@ pub(crate) async fn change(
         none_is_missing(&window.monitor_ids, &monitor_ids)?;
     }
     let at_other_times = window.when != old.when;
-    let look_anew = at_other_times || monitor_ids != old.monitor_ids || window.tags != old.tags;
+    // Said again is looked at again: so whoever was cut off can go on.
+    let look_anew = says_when || given_monitors || given_tags || monitor_ids != old.monitor_ids;
     transaction
         .execute_typed(
             "update maintenance_window set name = $3, monitor_ids = $4, tags = $5
@@ -82,8 +85,9 @@ pub(crate) async fn change(
     }
     let mut shown = one_window(&*transaction, &tenant, window_id, now).await?;
     transaction.commit().await?;
+    drop(turn);
     if look_anew {
-        look_again(&client, &tenant, now).await;
+        look_again(client, tenant, now).await;
     }
     shown.warnings.extend(unknown);
     Ok(Data::one(shown))

@@ -12,7 +12,7 @@ use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
-use crate::turns::{Limited, take_turns};
+use crate::turns::{Limited, before_a_connection, take_turns};
 
 /// Windows of a tenant.
 const MOST: i64 = 200;
@@ -33,13 +33,14 @@ pub(crate) async fn create(
     let when = window.when.ok_or_else(|| ApiError::internal(&"a new window has no time"))?;
 
     let window_id = Uuid::new_v4();
+    let starts = when.starts(now);
+    let _turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
     take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
     // The monitors before any window, as who deletes one has it.
     none_is_missing(&window.monitor_ids, &existing(&*transaction, &tenant, &window.monitor_ids).await?)?;
     make_room(&*transaction, &tenant, now).await?;
-    let starts = when.starts(now);
     transaction
         .execute_typed(
             "insert into maintenance_window (

@@ -45,7 +45,7 @@ pub(super) struct Said {
     cron: Given<String>,
     timezone: Given<String>,
     pub(super) monitor_ids: Given<Vec<Uuid>>,
-    tags: Given<Vec<String>>,
+    pub(super) tags: Given<Vec<String>>,
     /// Of fields that nobody knows.
     pub(super) warnings: Vec<String>,
 }

@@ -26,6 +26,6 @@ pub(crate) async fn delete(
     if deleted == 0 {
         return Err(ApiError::no_window(window_id));
     }
-    look_again(&client, &tenant, now).await;
+    look_again(client, tenant, now).await;
     Ok(StatusCode::NO_CONTENT)
 }

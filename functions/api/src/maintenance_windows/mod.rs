@@ -22,21 +22,24 @@ const BATCH: i64 = 500;
 /// none of this, for it only makes a quiet longer, and at each end it is asked whether another quiet goes on.
 ///
 /// The change is committed before, and each batch is a transaction of its own, in the order of the ids: no monitor is
-/// locked for long, and nothing else meanwhile. Where it breaks off, because the process dies, the caller goes away
-/// or the database does, the other monitors are looked at when the quiet would have ended by the window as it was.
-/// They are told later then, and nothing is lost; so it is no error for the caller.
-async fn look_again(client: &Client, tenant: &Tenant, now: DateTime<Utc>) {
-    let mut after = Uuid::nil();
-    loop {
-        match look_at_batch(client, tenant, now, after).await {
-            Ok(Some(last)) => after = last,
-            Ok(None) => return,
-            Err(_) => {
-                tracing::warn!("some of what a maintenance window held is told at its old end");
-                return;
+/// locked for long, and nothing else meanwhile. A caller that goes away does not end it. Where it breaks off, because
+/// the process or the database dies, the other monitors are looked at when the quiet would have ended by the window
+/// as it was. They are told later then, and nothing is lost; so it is no error for the caller.
+async fn look_again(client: Client, tenant: Tenant, now: DateTime<Utc>) {
+    let looks = tokio::spawn(async move {
+        let mut after = Uuid::nil();
+        loop {
+            match look_at_batch(&client, &tenant, now, after).await {
+                Ok(Some(last)) => after = last,
+                Ok(None) => return,
+                Err(_) => {
+                    tracing::warn!("some of what a maintenance window held is told at its old end");
+                    return;
+                }
             }
         }
-    }
+    });
+    drop(looks.await);
 }
 
 /// The next monitors that hold something; the last of them, if there may be more. Relies on the index `alert_held`.
