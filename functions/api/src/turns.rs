@@ -88,7 +88,7 @@ mod tests {
                 tokio::spawn(async move {
                     // Some go away while they wait or play.
                     let patience = Duration::from_millis(if caller % 2 == 0 { 10 } else { 10_000 });
-                    tokio::time::timeout(patience, plays).await.is_ok()
+                    timeout(patience, plays).await.is_ok()
                 })
             })
             .collect();
