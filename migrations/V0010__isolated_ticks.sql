@@ -188,8 +188,8 @@ language plpgsql as $$
 declare
     w late_check_watch;
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    -- With what waits left out all that was due has not been judged.
     v_told_until timestamptz;
+    -- With what waits left out all that was due has not been judged.
     v_complete boolean := p_judged and p_until > v_now - interval '1 minute';
 begin
     select * into w from late_check_watch for update;
@@ -208,8 +208,8 @@ begin
     waits := exists (select from monitor where due_at >= p_until and due_at < v_now);
     -- What fell due in it and is left, for somebody holds it or it takes more than one tick, belongs into the notice;
     -- but nobody waits for it for long.
-    v_told_until := greatest(
-        least(p_until, (select min(due_at) from monitor where due_at < p_until)), v_now - interval '5 minutes');
+    v_told_until := least(p_until, greatest(
+        coalesce((select min(due_at) from monitor where due_at < p_until), p_until), v_now - interval '5 minutes'));
     if p_judged and exists (select from outage_span where noticed_at is null and ended_at <= v_told_until) then
         call tell_of_outages(v_now, v_told_until, 500);
     end if;
