@@ -13,8 +13,8 @@ create index monitor_put_off on monitor (put_off_from) where put_off_from is not
 -- p_not_after: when the spool was known to be empty, by Postgres' clock; nothing that falls due after it is
 -- judged. If more than two seconds passed since, something was slow, and pings may have been put into the spool
 -- meanwhile: then nothing is judged, and the number is -1.
--- Of a monitor's runs 100 fall due at once, so that nobody waits long for it; then it is due again, and has a row
--- without a schedule.
+-- Of a monitor's runs 100 fall due at once, so that nobody waits long for it; then it is due again. Whether there is
+-- more than was judged, for that reason or because it took too long, stands in schedule_version beside the number.
 -- Relies on the index monitor_due, or on the primary key.
 create or replace function judge_due(
     p_now timestamptz, p_limit integer, p_not_after timestamptz, p_looked_at timestamptz, p_ids uuid[]
@@ -30,6 +30,7 @@ declare
     v_began timestamptz := clock_timestamp();
     v_now timestamptz := least(coalesce(p_now, v_began), p_not_after);
     v_judged integer := 0;
+    v_more boolean := false;
     v_needs_slots boolean;
 begin
     if v_began - p_looked_at > interval '2 seconds' then
@@ -60,17 +61,18 @@ begin
                 -- Those before the next one too: when a pause ends before them, they are expected.
                 coalesce(m.slots_after, least(m.next_slot - interval '1 microsecond', v_now)), null::integer;
         end if;
-        if m.open_jobs > 0 and exists (
+        v_more := v_more or m.open_jobs > 0 and exists (
             select from job
-            where job.monitor_id = m.monitor_id and end_time is null and overran_at is null and job.due_at < v_now) then
-            return query select m.monitor_id, null::integer, null::text, null::text, null::timestamptz, null::integer;
+            where job.monitor_id = m.monitor_id and end_time is null and overran_at is null and job.due_at < v_now);
+        if clock_timestamp() - v_began > interval '500 milliseconds' then
+            -- The next one goes on: where the spool was looked into, what is due by turns must have its turn within two
+            -- seconds of that.
+            v_more := true;
+            exit;
         end if;
-        -- The next one goes on: where the spool was looked into, what is due by turns must have its turn within two
-        -- seconds of that.
-        exit when clock_timestamp() - v_began > interval '500 milliseconds';
     end loop;
     close v_due;
-    return query select null::uuid, null::integer, null::text, null::text, null::timestamptz, v_judged;
+    return query select null::uuid, v_more::integer, null::text, null::text, null::timestamptz, v_judged;
 end
 $$;
 
@@ -177,8 +179,8 @@ $$;
 
 -- A tick ends that judged what fell due before p_until, all of it when p_judged says so. p_seen_at: on one machine,
 -- when it was there. p_longest: a pause between two ticks that is longer is a span of its own, unless pings could
--- not come in either. still_due: somebody held what is left. waits: what is due has to
--- wait for pings or proofs.
+-- not come in either. still_due: somebody held what is left. waits: what is due
+-- has to wait for pings or proofs.
 -- Relies on the index monitor_due.
 create or replace function end_tick(
     p_now timestamptz, p_until timestamptz, p_judged boolean, p_seen_at timestamptz, p_longest interval,

@@ -23,6 +23,8 @@ pub(crate) struct Beats {
     clock: Clock,
     longest: Duration,
     state: Arc<Mutex<State>>,
+    /// One writes, and who waited finds it written.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 struct State {
@@ -46,7 +48,12 @@ impl Beats {
     fn of(clock: Clock, longest: Duration) -> Self {
         let last = clock();
         let unwritten = [Pause { from: None, to: last }].into();
-        Self { clock, longest, state: Arc::new(Mutex::new(State { last, unwritten })) }
+        Self {
+            clock,
+            longest,
+            state: Arc::new(Mutex::new(State { last, unwritten })),
+            writing: Arc::default(),
+        }
     }
 
     /// Beats until it is dropped.
@@ -84,15 +91,12 @@ impl Beats {
 
     /// Writes down every pause.
     pub(crate) async fn write(&self, pool: &Pool) -> Result<(), DatabaseError> {
+        let _writing = self.writing.lock().await;
         loop {
             let next = self.state().unwritten.front().copied();
             let Some(Pause { from, to }) = next else { return Ok(()) };
             write_blind(pool, from, to, self.longest).await?;
-            // Somebody else may have written it, too, which changes nothing.
-            let mut state = self.state();
-            if state.unwritten.front() == Some(&Pause { from, to }) {
-                state.unwritten.pop_front();
-            }
+            self.state().unwritten.pop_front();
         }
     }
 

@@ -19,6 +19,7 @@ use ping::Breaker;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use crate::beats::Beats;
 use crate::ping_spool::{PingsFolder, SpoolFolder};
@@ -53,7 +54,7 @@ pub(crate) async fn serve(
         tracing::warn!("without SPOOL_DIR pings are refused while the database is away");
     }
     let beats = Beats::begin(clock.clone());
-    if is_migrated && tokio::time::timeout(TIME_TO_BEGIN, beats.write(&loops_pool)).await.is_err() {
+    if is_migrated && timeout(TIME_TO_BEGIN, beats.write(&loops_pool)).await.is_err() {
         tracing::error!("the database is slow");
     }
     let verifier = Arc::new(Verifier::new(settings.auth)?);
@@ -66,7 +67,7 @@ pub(crate) async fn serve(
         verifier: verifier.clone(),
         public_url: settings.public_url,
     });
-    let missed = Missed { beats: beats.clone(), pool: pool.clone() };
+    let missed = Missed { beats: beats.clone(), pool: pool.clone(), has_spool: spool.is_some() };
     // An edit judges what fell due before it.
     api = api.layer(from_fn_with_state(missed.clone(), write_before_changes));
     let inbox = has_inbox.then(|| inbox::Inbox::new(pool.clone(), verifier, clock.clone(), address));
@@ -77,7 +78,7 @@ pub(crate) async fn serve(
     let work = Arc::new(Notify::new());
     let new_work = work.clone();
     let in_flight = ping::InFlight::default();
-    let mut pings = ping::router(ping::App {
+    let pings = ping::router(ping::App {
         pool,
         clock: clock.clone(),
         in_flight: in_flight.clone(),
@@ -88,10 +89,7 @@ pub(crate) async fn serve(
         most_per_minute: Some(settings.most_pings_per_minute),
         freezes: None,
     });
-    if spool.is_none() {
-        // With one they wait in it for as long.
-        pings = pings.layer(from_fn_with_state(missed, write_first));
-    }
+    let pings = pings.layer(from_fn_with_state(missed, write_before_pings));
     let app = api
         .merge(pings)
         .layer(from_fn_with_state(Arc::new(settings.trusted_proxies), source_address))
@@ -141,7 +139,7 @@ pub(crate) async fn serve(
     // Whatever does not end in time is cut off: nothing is lost by that, pings are repeated by their
     // senders and claims by the next process.
     let all = async { (serving.await, loops.await) };
-    drop(tokio::time::timeout(TIME_TO_STOP, all).await);
+    drop(timeout(TIME_TO_STOP, all).await);
     Ok(())
 }
 
@@ -150,31 +148,46 @@ pub(crate) async fn serve(
 struct Missed {
     beats: Beats,
     pool: Pool,
+    has_spool: bool,
 }
 
-/// Writes down that this process stood still, before a request is answered that may judge by silence. While that can't
-/// be done such a request is refused.
-async fn write_first(State(missed): State<Missed>, request: Request, next: Next) -> Response {
-    let Missed { beats, pool } = missed;
-    if beats.are_unwritten() {
-        let why = match tokio::time::timeout(TIME_TO_WRITE, beats.write(&pool)).await {
-            Ok(Ok(())) => return next.run(request).await,
+impl Missed {
+    /// Writes down that this process stood still, before anything is judged by silence. The error is for the log.
+    async fn write(&self) -> Result<(), String> {
+        if !self.beats.are_unwritten() {
+            return Ok(());
+        }
+        let why = match timeout(TIME_TO_WRITE, self.beats.write(&self.pool)).await {
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(e)) => e.to_string(),
             Err(_) => "the database is slow".to_owned(),
         };
-        tracing::error!("it is not written down that the process stood still: {why}");
-        let text = "the database can't be reached at the moment; try again in some seconds";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response();
+        Err(format!("it is not written down that the process stood still: {why}"))
     }
-    next.run(request).await
 }
 
-/// The same, for what only reads judges nothing.
-async fn write_before_changes(missed: State<Missed>, request: Request, next: Next) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+/// Before an edit, which judges what fell due before it. While it can't be written down the edit is refused.
+async fn write_before_changes(State(missed): State<Missed>, request: Request, next: Next) -> Response {
+    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    match missed.write().await {
+        Err(why) if !only_reads => api::unavailable(&why).await,
+        _ => next.run(request).await,
+    }
+}
+
+/// Before a ping, where there is no spool in which it may wait, and before a snooze, which never waits.
+async fn write_before_pings(State(missed): State<Missed>, request: Request, next: Next) -> Response {
+    if missed.has_spool && !request.uri().path().contains("/snooze/") {
         return next.run(request).await;
     }
-    write_first(missed, request, next).await
+    match missed.write().await {
+        Err(why) => {
+            tracing::error!("{why}");
+            let text = "the database can't be reached at the moment; try again in some seconds";
+            (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "5")], text).into_response()
+        }
+        Ok(()) => next.run(request).await,
+    }
 }
 
 async fn source_address(

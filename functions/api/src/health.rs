@@ -18,7 +18,9 @@ pub(crate) async fn health() -> &'static str {
 
 /// No tick for longer than that, or what waits for longer, is not well.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(150);
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
+const LONGEST_DELIVERY: TimeDelta = TimeDelta::minutes(5);
+/// Longer than it may have to wait for the spool.
+const LONGEST_JUDGING: TimeDelta = TimeDelta::minutes(20);
 
 #[derive(Serialize)]
 pub(crate) struct Ready {
@@ -78,8 +80,8 @@ pub(crate) async fn ready(State(app): State<App>) -> ApiResult<(StatusCode, Data
 fn is_well(now: DateTime<Utc>, behind: &Behind, health: &Health) -> bool {
     health.ticked_at.is_none_or(|ticked_at| now - ticked_at <= LONGEST_PAUSE)
         && health.blind_since.is_none()
-        && behind.judging <= LONGEST_WAIT
-        && behind.delivery <= LONGEST_WAIT
+        && behind.judging <= LONGEST_JUDGING
+        && behind.delivery <= LONGEST_DELIVERY
 }
 
 #[cfg(test)]
@@ -100,10 +102,10 @@ mod tests {
             is_well(at(0), &Behind { judging, delivery }, &health)
         };
         assert!(well(None, None, 0, 0));
-        assert!(well(Some(-150), None, 300, 300));
+        assert!(well(Some(-150), None, 1_200, 300));
         assert!(!well(Some(-151), None, 0, 0));
         assert!(!well(Some(0), Some(-1), 0, 0));
-        assert!(!well(Some(0), None, 301, 0));
+        assert!(!well(Some(0), None, 1_201, 0));
         assert!(!well(Some(0), None, 0, 301));
     }
 }

@@ -18,6 +18,7 @@ mod turns;
 
 use axum::Router;
 use axum::middleware::{from_fn, map_response};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use database::Pool;
 use http_common::Clock;
@@ -56,6 +57,11 @@ pub fn router(app: App) -> Router {
         .layer(from_fn(requests::read_body))
         .layer(map_response(headers::on_every_answer))
         .with_state(app)
+}
+
+/// What the API answers while the database can't be reached. Why is for the log.
+pub async fn unavailable(why: &str) -> Response {
+    headers::on_every_answer(ApiError::unavailable(&why).into_response()).await
 }
 
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {

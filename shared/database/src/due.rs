@@ -13,9 +13,6 @@ use crate::{DatabaseError, Pool};
 /// Monitors judged in one transaction: few enough that a ping never waits long for one of them.
 pub const BATCH: usize = 200;
 
-/// A batch that took this long may have left the rest, as `judge_due` has it.
-const CUT_SHORT: Duration = Duration::from_millis(500);
-
 /// What one batch of a tick did.
 #[derive(Debug, Default)]
 pub struct Judged {
@@ -65,7 +62,6 @@ pub async fn judge_due(
     these: Option<&[Uuid]>,
 ) -> Result<Option<Judged>, DatabaseError> {
     let client = pool.get().await?;
-    let began = Instant::now();
     let batch = i32::try_from(BATCH).unwrap_or(i32::MAX);
     let rows = client
         .query_typed(
@@ -80,7 +76,6 @@ pub async fn judge_due(
         )
         .await?;
     let mut judged = Judged::default();
-    let mut is_due_again = false;
     for row in rows {
         if let Some(monitors) = row.try_get::<_, Option<i32>>("judged")? {
             if monitors < 0 {
@@ -89,20 +84,14 @@ pub async fn judge_due(
             judged.monitors = monitors;
             judged.new_deliveries = new_deliveries(&row)?;
             // What got slots may be due by them.
-            judged.more = monitors == batch
-                || began.elapsed() > CUT_SHORT
-                || is_due_again
-                || !judged.need_slots.is_empty();
+            let was_cut_short = row.try_get::<_, Option<i32>>("schedule_version")? == Some(1);
+            judged.more = monitors == batch || was_cut_short || !judged.need_slots.is_empty();
             continue;
         }
-        let Some(cron) = row.try_get("cron")? else {
-            is_due_again = true;
-            continue;
-        };
         judged.need_slots.push(NeedsSlots {
             monitor_id: row.try_get("monitor_id")?,
             schedule_version: row.try_get("schedule_version")?,
-            cron,
+            cron: row.try_get("cron")?,
             timezone: row.try_get("timezone")?,
             after: row.try_get("slots_after")?,
         });

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use crate::signals::new_deliveries;
+use crate::signals::{OwnConnection, new_deliveries};
 use crate::{DatabaseError, Pool};
 
 /// The ping id of the canary's monitor. Anybody may ping it, which proves as well that pings come in; so it takes
@@ -82,7 +82,8 @@ pub async fn see_ingest(
 }
 
 /// Writes down that nobody took pings on this machine from one instant to the other, if that is longer than
-/// `longest`. From `None` is since an earlier process was last there. Doing it again changes nothing.
+/// `longest`. From `None` is since an earlier process was last there. Doing it again changes nothing. Who gives it up
+/// closes its connection.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -92,13 +93,16 @@ pub async fn write_blind(
     to: DateTime<Utc>,
     longest: Duration,
 ) -> Result<(), DatabaseError> {
-    pool.get()
-        .await?
+    let client = OwnConnection::from(pool).await?;
+    let written = client
+        .object()?
         .execute_typed(
             "call write_blind($1, $2, make_interval(secs => $3))",
             &[(&from, Type::TIMESTAMPTZ), (&to, Type::TIMESTAMPTZ), (&longest.as_secs_f64(), Type::FLOAT8)],
         )
-        .await?;
+        .await;
+    client.give_back();
+    written?;
     Ok(())
 }
 
