@@ -168,10 +168,13 @@ impl Missed {
 
 /// Before an edit, which judges what fell due before it. While it can't be written down the edit is refused.
 async fn write_before_changes(State(missed): State<Missed>, request: Request, next: Next) -> Response {
-    let only_reads = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    // What only reads judges nothing, and whoever asks whether the process is there is not kept waiting.
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
     match missed.write().await {
-        Err(why) if !only_reads => api::unavailable(&why).await,
-        _ => next.run(request).await,
+        Err(why) => api::unavailable(&why).await,
+        Ok(()) => next.run(request).await,
     }
 }
 
