@@ -14,6 +14,7 @@ mod ping_keys;
 mod ping_url;
 mod preview;
 mod quiet;
+mod quiet_windows;
 mod retention;
 mod simulate;
 mod status;
