@@ -36,7 +36,9 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0007__lateness_rules",
     "V0008__wakes_and_outages",
     "V0009__fair_ticks",
-    "V0010__isolated_ticks"
+    "V0010__isolated_ticks",
+    "V0011__api_keys",
+    "V0012__slack"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.

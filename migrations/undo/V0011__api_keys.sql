@@ -1,0 +1,3 @@
+drop function apply_job_signal;
+drop function made_at;
+drop table api_key;
