@@ -5,11 +5,11 @@
 mod alert_configs;
 mod answers;
 pub mod auth;
-mod headers;
 mod health;
 mod maintenance_windows;
 mod monitors;
 mod ping_keys;
+mod preflight;
 mod requests;
 mod retention;
 mod schedules;
@@ -22,6 +22,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use database::Pool;
 use http_common::Clock;
+use http_common::answers::with_headers;
 
 use answers::ApiError;
 use auth::Verifier;
@@ -53,15 +54,15 @@ pub fn router(app: App) -> Router {
     router
         .fallback(async || ApiError::no_such_path())
         .method_not_allowed_fallback(async || ApiError::wrong_method())
-        .layer(from_fn(headers::preflight))
+        .layer(from_fn(preflight::preflight))
         .layer(from_fn(requests::read_body))
-        .layer(map_response(headers::on_every_answer))
+        .layer(map_response(with_headers))
         .with_state(app)
 }
 
 /// What the API answers while the database can't be reached. Why is for the log.
 pub async fn unavailable(why: &str) -> Response {
-    headers::on_every_answer(ApiError::unavailable(&why).into_response()).await
+    with_headers(ApiError::unavailable(&why).into_response()).await
 }
 
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
