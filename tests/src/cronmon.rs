@@ -73,7 +73,7 @@ impl CronMon {
         let now: http_common::Clock =
             Arc::new(move || DateTime::from_timestamp_micros(reads.load(Ordering::SeqCst)).unwrap());
         let verifier = api::auth::Verifier::new(api::auth::Settings {
-            certs_url: issuer.certs_url(),
+            certs_url: Some(issuer.certs_url()),
             require_audience: true,
             issuer: None,
         })

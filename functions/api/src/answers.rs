@@ -108,6 +108,17 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "The request requires user authentication.")
     }
 
+    /// No key is this one, or it has expired.
+    pub(crate) fn invalid_key() -> Self {
+        tracing::info!("refused: no API key is this one, or it has expired");
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized: Invalid API key")
+    }
+
+    pub(crate) fn scope_too_small(scope: &str, needed: &str) -> Self {
+        let description = format!("This API key has the scope '{scope}'; {needed}.");
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", description)
+    }
+
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not Found", "The requested resource could not be found.")
     }
@@ -130,6 +141,11 @@ impl ApiError {
     pub(crate) fn no_ping(signal_id: Uuid, monitor_id: Uuid) -> Self {
         let description = format!("Failed to find ping with id '{signal_id}' in Monitor('{monitor_id}')");
         Self::new(StatusCode::NOT_FOUND, "Ping Not Found", description)
+    }
+
+    pub(crate) fn no_api_key(api_key_id: Uuid) -> Self {
+        let description = format!("Failed to find API key with id '{api_key_id}'");
+        Self::new(StatusCode::NOT_FOUND, "API Key Not Found", description)
     }
 
     pub(crate) fn no_ping_key(ping_key_id: Uuid) -> Self {

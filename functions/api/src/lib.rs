@@ -1,4 +1,4 @@
-//! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, ping keys, retention.
+//! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, keys, retention.
 //!
 //! Every path is listed here; each use case is one file with its types, its SQL and its handler.
 
@@ -6,6 +6,7 @@ mod alert_configs;
 mod answers;
 pub mod auth;
 mod health;
+mod keys;
 mod maintenance_windows;
 mod monitors;
 mod ping_keys;
@@ -26,6 +27,7 @@ use http_common::answers::with_headers;
 
 use answers::ApiError;
 use auth::Verifier;
+pub use keys::opens::tenant_of_key;
 
 #[derive(Clone)]
 pub struct App {
@@ -103,6 +105,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
             "/api/v1/maintenance-windows/{window_id}",
             get(windows::read::read).patch(windows::change::change).delete(windows::delete::delete),
         ),
+        ("/api/v1/keys", get(keys::list::list).post(keys::create::create)),
+        ("/api/v1/keys/{api_key_id}", axum::routing::delete(keys::delete::delete)),
         ("/api/v1/ping-keys", get(ping_keys::list::list).post(ping_keys::create::create)),
         ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),
         ("/api/v1/schedules/preview", get(schedules::preview::preview)),
