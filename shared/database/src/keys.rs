@@ -64,6 +64,30 @@ impl Scope {
     }
 }
 
+/// The longest tenant, in characters, as for the claim of a token.
+const LONGEST_TENANT: usize = 255;
+
+/// Whether a name can be a tenant's.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_tenant(tenant: &str) -> Result<(), String> {
+    if tenant.is_empty() || tenant.chars().count() > LONGEST_TENANT || tenant.contains('\0') {
+        return Err(format!("a tenant has 1 to {LONGEST_TENANT} characters, none of them NUL"));
+    }
+    Ok(())
+}
+
+/// Whether any tenant has a key of this scope that is valid for ever.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn has_key(client: &impl GenericClient, scope: Scope) -> Result<bool, DatabaseError> {
+    let statement = "select from api_key where scope = $1 and expires_at is null limit 1";
+    let rows = client.query_typed(statement, &[(&scope.name(), Type::TEXT)]).await?;
+    Ok(!rows.is_empty())
+}
+
 /// A new API key.
 #[derive(Debug)]
 pub struct NewApiKey {
