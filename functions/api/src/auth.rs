@@ -27,6 +27,9 @@ const LEEWAY: f64 = 60.0;
 /// The longest tenant, in characters.
 const MAX_TENANT: usize = 255;
 
+/// How much of a caller's name is told, in characters.
+const MAX_NAME: usize = 255;
+
 /// The owner of everything the caller may see: 1 to 255 characters, none of them NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(pub String);
@@ -182,6 +185,13 @@ fn decode(part: &str, text: &str) -> Result<Vec<u8>, Refused> {
 fn object(part: &str, text: &str) -> Result<Map<String, Value>, Refused> {
     serde_json::from_slice(&decode(part, text)?)
         .map_err(|_| Refused::new("InvalidToken", format_args!("the {part} is not a JSON object")))
+}
+
+/// What the owner of a token is called, without verifying it: its `name`, or else its tenant.
+pub(crate) fn name_in(authorization: Option<&str>) -> Option<String> {
+    let claims = object("claims", bearer(authorization).ok()?.split('.').nth(1)?).ok()?;
+    let text = |claim| claims.get(claim).and_then(Value::as_str).filter(|text| !text.is_empty());
+    Some(text("name").or_else(|| text("tenant"))?.chars().take(MAX_NAME).collect())
 }
 
 /// Only these two: anything else, `none` and the ones with a shared secret among them, is refused before any key is looked at.

@@ -21,6 +21,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use database::Pool;
+use destinations::Senders;
 use http_common::Clock;
 
 use answers::ApiError;
@@ -32,6 +33,8 @@ pub struct App {
     pub clock: Clock,
     pub verifier: std::sync::Arc<Verifier>,
     pub public_url: PublicUrl,
+    /// For tests of alert configs.
+    pub senders: Senders,
 }
 
 /// Where jobs find the ping function.
@@ -97,6 +100,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
             "/api/v1/alert-configs/{alert_config_id}",
             get(configs::read::read).patch(configs::change::change).delete(configs::delete::delete),
         ),
+        ("/api/v1/alert-configs/{alert_config_id}/test", post(configs::send_test::send_test)),
         ("/api/v1/maintenance-windows", get(windows::list::list).post(windows::create::create)),
         (
             "/api/v1/maintenance-windows/{window_id}",

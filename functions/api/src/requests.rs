@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::answers::{ApiError, ApiResult};
-use crate::auth::Tenant;
+use crate::auth::{self, Tenant};
 
 /// JSON bodies may have this many bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -43,6 +43,19 @@ impl FromRequestParts<App> for Caller {
             Ok(tenant) => Ok(Self(tenant)),
             Err(refused) => Err(ApiError::unauthorized(&refused)),
         }
+    }
+}
+
+/// What the caller is called: the token's `name`, or else its tenant. It must stand behind [`Caller`], which has
+/// verified the token.
+pub(crate) struct CallerName(pub(crate) String);
+
+impl FromRequestParts<App> for CallerName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        Ok(Self(auth::name_in(authorization).unwrap_or_default()))
     }
 }
 
