@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cronmon_notify::deliver_these;
-use destinations::{Senders, Settings};
+use destinations::Senders;
 use lambda::LambdaEvent;
 use lambda::queues::{Acknowledged, DeliveryQueue, Hint, QueueEvent};
 
@@ -17,7 +17,7 @@ const TIME_TO_END: Duration = Duration::from_secs(5);
 async fn main() -> Result<(), lambda::Error> {
     lambda::log_as_json();
     let deliveries = DeliveryQueue::from_env()?;
-    let senders = Senders::new(Settings::from_env(lambda::setting)?)?;
+    let senders = Senders::new(destinations::Settings::from_env(lambda::setting)?)?;
     let pool = lambda::connect_database(CONNECTIONS).await?;
     lambda::run(move |event: LambdaEvent<QueueEvent>| {
         let (pool, senders, deliveries) = (pool.clone(), senders.clone(), deliveries.clone());

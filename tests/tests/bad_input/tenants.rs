@@ -48,7 +48,7 @@ async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 30);
+    assert_eq!(tried, 31);
 }
 
 #[tokio::test(flavor = "multi_thread")]
