@@ -138,7 +138,7 @@ async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Respo
 #[derive(Deserialize)]
 struct Message {
     r#type: String,
-    /// A notice is about none.
+    /// A notice is about none, and so is a test.
     monitor: Option<Monitor>,
     reason: String,
 }
@@ -164,6 +164,7 @@ fn line(message: &Message, colours: bool) -> String {
         (false, _) => ("", ""),
         (true, "late" | "warning" | "notice") => ("\x1b[1;33m", "\x1b[0m"),
         (true, "recovered") => ("\x1b[1;32m", "\x1b[0m"),
+        (true, "test") => ("\x1b[1;36m", "\x1b[0m"),
         (true, _) => ("\x1b[1;31m", "\x1b[0m"),
     };
     let kind = plain(&message.r#type);
@@ -192,5 +193,8 @@ mod tests {
         assert_eq!(line(&message, true), "\x1b[1;33mlate\x1b[0m  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
         let notice = Message { r#type: "notice".into(), monitor: None, reason: "no ping".into() };
         assert_eq!(line(&notice, false), "notice  CronMon  no ping");
+        let reason = "Test alert triggered by 'Ann'".to_owned();
+        let test = Message { r#type: "test".into(), monitor: None, reason };
+        assert_eq!(line(&test, true), "\x1b[1;36mtest\x1b[0m  CronMon  Test alert triggered by 'Ann'");
     }
 }

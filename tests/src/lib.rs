@@ -13,6 +13,7 @@ pub mod process;
 pub mod proxy;
 pub mod raw;
 pub mod recorded;
+pub mod slack;
 pub mod story;
 pub mod tokens;
 pub mod webhook;

@@ -182,6 +182,11 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Alert Configuration Error", description)
     }
 
+    /// A test did not arrive; `why` is for the owner of the alert config.
+    pub(crate) fn not_delivered(why: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "Notify Error", format!("Failed to notify: {why}"))
+    }
+
     /// The database can't be reached.
     pub(crate) fn unavailable(why: &impl std::fmt::Display) -> Self {
         tracing::error!("{why}");

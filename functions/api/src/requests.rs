@@ -35,7 +35,8 @@ const LONGEST_NAME: usize = 4_096;
 /// The tenant on whose behalf the request is made: of its bearer token, or where it has none of its API key.
 pub(crate) struct Caller(pub(crate) Tenant);
 
-/// Who makes it, for people: the `name` of the token, or of the API key. Comes after [`Caller`], which finds out.
+/// Who makes it, for people: the `name` of the token or of the API key, or else the tenant. Comes after [`Caller`],
+/// which finds out.
 #[derive(Clone)]
 pub(crate) struct CallerName(pub(crate) String);
 
@@ -58,6 +59,7 @@ impl FromRequestParts<App> for Caller {
                 }
             }
         };
+        let name = if name.trim().is_empty() { tenant.0.clone() } else { name };
         parts.extensions.insert(CallerName(name));
         Ok(Self(tenant))
     }
