@@ -5,10 +5,12 @@
 mod alert_configs;
 mod answers;
 pub mod auth;
+mod cursor;
 mod headers;
 mod health;
 mod maintenance_windows;
 mod monitors;
+mod page;
 mod ping_keys;
 mod requests;
 mod retention;
