@@ -15,11 +15,12 @@ cross join lateral (
 where monitor.monitor_id = without.monitor_id;
 
 -- A text in which case makes no difference. A database may have been made with a locale that knows the letters of
--- English alone; ICU knows all of them, where PostgreSQL was built with it.
+-- English alone; ICU knows all of them, where PostgreSQL was built with it. It would be immutable, but PostgreSQL carries
+-- out such a function, as a statement of its own, before it puts it into the statement that calls it.
 do $$
 begin
     execute format(
-        'create function folded(p_text text) returns text language sql immutable parallel safe as %L',
+        'create function folded(p_text text) returns text language sql stable parallel safe as %L',
         case when exists (select from pg_collation where collname = 'und-x-icu')
              then 'select lower(p_text collate "und-x-icu")' else 'select lower(p_text)' end);
 end

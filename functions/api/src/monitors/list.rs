@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use super::cursor::MonitorCursor;
-use super::shown::{MONITOR_COLUMNS, ShownMonitor};
+use super::shown::{ShownMonitor, monitor_columns};
 use crate::App;
 use crate::answers::{ApiResult, Data};
 use crate::page::{self, one_more};
@@ -59,15 +59,22 @@ pub(crate) async fn list(
     Ok(Data::list(page, total, last.map(MonitorCursor::encode)))
 }
 
+/// What `quiet_until` says of one monitor, with the windows of the tenant looked at once.
+const QUIET_UNTIL: &str = "greatest( \
+     case when m.snooze_ends_at > $3 then m.snooze_ends_at end, \
+     (select max(ends_at) from in_force w where m.monitor_id = any (w.monitor_ids) or w.tags && m.tags))";
+
 /// First which monitors are on the page, by the index monitor_of_tenant; only of these what is dear to find, and of each
 /// the newest job and, while that one runs, the newest that has ended, by the index `job_newest_first`. There is a row
 /// for each of these jobs, and one for a monitor without any; without monitors there is one for the total.
+///
+/// Within one statement a row keeps its place in the table, so that it is found again without an index.
 ///
 /// Who ran since the first page is where it stood then: by its newest job of that time.
 fn statement() -> String {
     format!(
         "with matching as (
-             select m.monitor_id, m.created_at, coalesce(
+             select m.ctid as place, m.monitor_id, m.created_at, coalesce(
                  case when m.last_run_at > $7 then (
                      select max(start_time) from job where monitor_id = m.monitor_id and start_time <= $7)
                  else m.last_run_at end, '-infinity') as ran_at
@@ -84,10 +91,16 @@ fn statement() -> String {
                 or (ran_at, created_at) < (coalesce($8, '-infinity'), $9)
                 or (ran_at, created_at) = (coalesce($8, '-infinity'), $9) and monitor_id > $10
              order by ran_at desc, created_at desc, monitor_id limit $2
+         ), in_force as materialized (
+             select monitor_ids, tags, ends_at
+             from maintenance_window w
+             cross join lateral (
+                 select starts[width_bucket($3, starts)] + make_interval(secs => duration) as ends_at) last
+             where tenant = $1 and ends_at > $3
          )
-         select total, {MONITOR_COLUMNS}, nullif(page.ran_at, '-infinity') as ran_at, {}
+         select total, {}, nullif(page.ran_at, '-infinity') as ran_at, {}
          from (select count(*) as total from matching) counted
-         left join (page join monitor m using (monitor_id)) on true
+         left join (page join monitor m on m.ctid = page.place) on true
          left join lateral (
              with newest as (
                  select * from job where monitor_id = m.monitor_id order by start_time desc, job_id desc limit 1
@@ -100,6 +113,7 @@ fn statement() -> String {
          ) j on true
          {JOB_OUTPUT}
          order by page.ran_at desc, page.created_at desc, page.monitor_id, j.start_time desc, j.job_id desc",
+        monitor_columns(QUIET_UNTIL),
         job_columns(SHOWN_OUTPUT)
     )
 }
