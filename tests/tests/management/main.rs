@@ -8,6 +8,7 @@ mod history;
 mod http;
 mod jobs;
 mod keywords;
+mod list_pages;
 mod lists;
 mod monitor_slugs;
 mod ping_keys;
