@@ -18,7 +18,7 @@ from typing import IO, Any, Iterator
 
 import postgres
 from bench_lateness import psql
-from bench_ping import INSTALL, PGBENCH, SETTINGS, go_first, rounded, running, shown
+from bench_ping import INSTALL, PGBENCH, SETTINGS, cpu_seconds, go_first, rounded, running, shown
 from run import TOKEN_TOOL, binary, build, token
 from servers import environment
 from tools import LOCAL, ROOT, Problem, main, need_rust, say, stage, uninterrupted
@@ -118,7 +118,8 @@ class Case:
     bytes: int = 0
     rows: int = 0
     first_pg_ms: float = 0
-    rounds: list[tuple[float, float, float]] = field(default_factory=list)
+    # Milliseconds of a request, its statements, Postgres' milliseconds and CPU milliseconds.
+    rounds: list[tuple[float, float, float, float]] = field(default_factory=list)
 
 
 MONITOR = "/monitors/" + str(hashlib.md5(b"monitor bench500").hexdigest())
@@ -154,20 +155,25 @@ class Bench:
             raise Problem(f"{case.name}: {answer.status} {body[:200].decode(errors='replace')}")
         return body
 
-    def requests(self, case: Case, number: int) -> tuple[float, dict[str, tuple[int, float]]]:
-        """The median of their milliseconds, and the calls and milliseconds of all statements meanwhile."""
+    def requests(self, case: Case, number: int) -> tuple[float, float, dict[str, tuple[int, float]]]:
+        """The median of their milliseconds, Postgres' CPU milliseconds of one, and the calls and milliseconds of all statements meanwhile."""
         self.sql("select pg_stat_statements_reset()")
+        pid = self.cluster.pid()
+        if not pid:
+            raise Problem("PostgreSQL is gone")
+        cpu = cpu_seconds(pid, family=True)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         took = []
         for _ in range(number):
             began = time.perf_counter()
             body = self.get(connection, case)
             took.append((time.perf_counter() - began) * 1000)
+        cpu = cpu_seconds(pid, family=True) - cpu
         connection.close()
         case.bytes = len(body)
         data = json.loads(body)["data"]
         case.rows = len(data if isinstance(data, list) else data["jobs"])
-        return median(took), self.counted()
+        return median(took), cpu * 1000 / number, self.counted()
 
     def counted(self) -> dict[str, tuple[int, float]]:
         rows = (line.split("|") for line in self.sql(COUNTED).splitlines())
@@ -175,15 +181,15 @@ class Bench:
 
     def first(self, case: Case) -> None:
         """The first request of its kind, and what the statements took that a second one sends too."""
-        _, first = self.requests(case, 1)
-        _, again = self.requests(case, REQUESTS)
+        *_, first = self.requests(case, 1)
+        *_, again = self.requests(case, REQUESTS)
         own = {query for query, (calls, _) in again.items() if calls >= REQUESTS}
         case.first_pg_ms = sum(ms for query, (_, ms) in first.items() if query in own)
 
     def measure(self, case: Case) -> None:
-        ms, counted = self.requests(case, REQUESTS)
+        ms, cpu_ms, counted = self.requests(case, REQUESTS)
         own = [(calls, total) for calls, total in counted.values() if calls >= REQUESTS]
-        case.rounds.append((ms, sum(calls // REQUESTS for calls, _ in own), sum(total for _, total in own) / REQUESTS))
+        case.rounds.append((ms, sum(calls // REQUESTS for calls, _ in own), sum(total for _, total in own) / REQUESTS, cpu_ms))
 
     def bare(self, script: Path) -> float:
         """The milliseconds in Postgres of the bare select by pgbench."""
@@ -282,15 +288,16 @@ def measure(log: IO[bytes]) -> dict[str, Any]:
 
 
 def result(case: Case) -> dict[str, Any]:
-    ms, statements, pg_ms = (median(each) for each in zip(*case.rounds))
+    ms, statements, pg_ms, cpu_ms = (median(each) for each in zip(*case.rounds))
     return {
         "path": case.path, "statements": int(statements), "pg_ms": rounded(pg_ms), "most_pg_ms": rounded(max(each[2] for each in case.rounds)),
-        "first_pg_ms": rounded(case.first_pg_ms), "ms": rounded(ms), "rows": case.rows, "bytes": case.bytes,
+        "pg_cpu_ms": rounded(cpu_ms), "first_pg_ms": rounded(case.first_pg_ms), "ms": rounded(ms), "rows": case.rows, "bytes": case.bytes,
     }  # fmt: skip
 
 
 def table(found: dict[str, Any]) -> str:
-    columns = {"stmts": "statements", "pg ms": "pg_ms", "most": "most_pg_ms", "first": "first_pg_ms", "ms": "ms", "rows": "rows", "bytes": "bytes"}
+    columns = {"stmts": "statements", "pg ms": "pg_ms", "most": "most_pg_ms", "CPU ms": "pg_cpu_ms", "first": "first_pg_ms"}
+    columns |= {"ms": "ms", "rows": "rows", "bytes": "bytes"}
     rows = [["", *columns]]
     for name, each in found["cases"].items():
         rows.append([name, *(f"{each[key]:,}" if isinstance(each[key], int) else shown(each[key]) for key in columns.values())])
