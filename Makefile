@@ -33,7 +33,7 @@ soak: ## 100,000 random histories, others each time, on the database and the mod
 	@$(PYTHON) dev/stages.py soak
 
 .PHONY: bench
-bench: bench-cold bench-ping bench-lateness ## all measurements, one after another
+bench: bench-cold bench-ping bench-lateness bench-api ## all measurements, one after another
 
 .PHONY: bench-cold
 bench-cold: ## how fast the functions start
@@ -46,6 +46,10 @@ bench-ping: ## how many pings a second, beside the bare writes by pgbench
 .PHONY: bench-lateness
 bench-lateness: ## what lateness costs among 10,000 to 1,000,000 monitors: make bench-lateness sizes=10000 for a quick look
 	@$(PYTHON) dev/bench_lateness.py '$(subst ','\'',$(sizes))'
+
+.PHONY: bench-api
+bench-api: ## what the lists of the API cost, with 1,000 monitors of 100 jobs; fails above 2 statements or 20 ms
+	@$(PYTHON) dev/bench_api.py
 
 .PHONY: token
 token: ## a token for the local API: make token tenant=acme

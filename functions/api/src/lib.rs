@@ -5,10 +5,12 @@
 mod alert_configs;
 mod answers;
 pub mod auth;
+mod cursor;
 mod health;
 mod keys;
 mod maintenance_windows;
 mod monitors;
+mod page;
 mod ping_keys;
 mod preflight;
 mod requests;

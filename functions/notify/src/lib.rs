@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use database::alerts::{ALERT_COLUMNS, alert_of};
 use database::due::due_deliveries;
-use database::jobs::{JOB_COLUMNS, JOB_OUTPUT, Job};
+use database::jobs::{JOB_OUTPUT, Job, SHOWN_OUTPUT, job_columns};
 use database::{DatabaseError, Pool};
 use destinations::{
     AboutAlert, Answer, DESTINATION_COLUMNS, Destination, Message, MonitorOfMessage, Senders, Verdict,
@@ -159,14 +159,15 @@ pub async fn claim(
              returning delivery.*, at.now as claimed_at
          )
          select d.claimed_at, d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at,
-                a.alert_id, a.incident_id, m.name, {DESTINATION_COLUMNS}, {ALERT_COLUMNS}, {JOB_COLUMNS}
+                a.alert_id, a.incident_id, m.name, {DESTINATION_COLUMNS}, {ALERT_COLUMNS}, {}
          from claimed d
          join alert a using (alert_id)
          join alert_config c using (alert_config_id)
          left join monitor m on m.monitor_id = d.monitor_id
          left join job j on j.job_id = a.job_id
          {JOB_OUTPUT}
-         order by d.position"
+         order by d.position",
+        job_columns(SHOWN_OUTPUT)
     );
     let client = pool.get().await?;
     let rows = client
