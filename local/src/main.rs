@@ -3,6 +3,7 @@
 
 mod beats;
 mod deliveries;
+mod import;
 mod inbox;
 mod loops;
 mod ping_spool;
@@ -15,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{SubsecRound as _, Utc};
 use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
@@ -34,11 +35,14 @@ async fn main() -> ExitCode {
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match arguments.as_slice() {
-        [] => run().await,
-        ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
-        _ => Err("usage: cronmon, or cronmon migrate up|revert|redo".to_owned()),
-    };
+    let result =
+        match arguments.as_slice() {
+            [] => run().await,
+            ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
+            ["import", from] => import(from).await,
+            _ => Err("usage: cronmon, or cronmon migrate up|revert|redo, or cronmon import postgres://..."
+                .to_owned()),
+        };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -64,6 +68,13 @@ async fn run() -> Result<(), String> {
     #[allow(clippy::disallowed_methods)]
     let clock: http_common::Clock = Arc::new(Utc::now);
     serve::serve(settings, pool, loops_pool, clock, is_migrated).await
+}
+
+async fn import(from: &str) -> Result<(), String> {
+    // As in `run`: the only clock.
+    #[allow(clippy::disallowed_methods)]
+    let now = Utc::now();
+    import::import(from, |name| std::env::var(name).ok(), now.trunc_subsecs(6)).await
 }
 
 async fn migrate(how: &str) -> Result<(), String> {
