@@ -7,6 +7,7 @@ mod import;
 mod inbox;
 mod loops;
 mod ping_spool;
+mod seed;
 mod serve;
 mod settings;
 mod spool;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{SubsecRound as _, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
@@ -28,6 +29,9 @@ const CONNECTIONS_FOR_LOOPS: usize = 6;
 /// Between two looks whether the database is there, after a start without it.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
+const USAGE: &str = "usage: cronmon, or cronmon migrate up|revert|redo, or cronmon import postgres://..., \
+     or cronmon seed [TENANT] [--yes]";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -35,14 +39,16 @@ async fn main() -> ExitCode {
 
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result =
-        match arguments.as_slice() {
-            [] => run().await,
-            ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
-            ["import", from] => import(from).await,
-            _ => Err("usage: cronmon, or cronmon migrate up|revert|redo, or cronmon import postgres://..."
-                .to_owned()),
-        };
+    let result = match arguments.as_slice() {
+        [] => run().await,
+        ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
+        ["import", from] => import(from).await,
+        ["seed"] => seed("dev", false).await,
+        ["seed", "--yes"] => seed("dev", true).await,
+        ["seed", tenant] if !tenant.starts_with('-') => seed(tenant, false).await,
+        ["seed", tenant, "--yes"] | ["seed", "--yes", tenant] => seed(tenant, true).await,
+        _ => Err(USAGE.to_owned()),
+    };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
@@ -71,10 +77,17 @@ async fn run() -> Result<(), String> {
 }
 
 async fn import(from: &str) -> Result<(), String> {
-    // As in `run`: the only clock.
-    #[allow(clippy::disallowed_methods)]
-    let now = Utc::now();
-    import::import(from, |name| std::env::var(name).ok(), now.trunc_subsecs(6)).await
+    import::import(from, |name| std::env::var(name).ok(), now()).await
+}
+
+async fn seed(tenant: &str, is_sure: bool) -> Result<(), String> {
+    seed::seed(tenant, is_sure, |name| std::env::var(name).ok(), now()).await
+}
+
+/// As in `run`: the only clock of a command, read once.
+#[allow(clippy::disallowed_methods)]
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
 }
 
 async fn migrate(how: &str) -> Result<(), String> {

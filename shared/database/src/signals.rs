@@ -197,7 +197,15 @@ pub(crate) fn ended(e: &tokio_postgres::Error) -> bool {
     e.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 
-async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Result<Applied, DatabaseError> {
+/// The same by a connection of the caller's, within its transaction if it has begun one.
+///
+/// # Errors
+/// As [`apply_signal`].
+pub async fn apply_by(
+    client: &Object,
+    signal: &ReceivedSignal,
+    terms: Terms,
+) -> Result<Applied, DatabaseError> {
     let (ping_id, key_hash, slug, create) = match &signal.address {
         Address::PingId(ping_id) => (Some(ping_id), None, None, None),
         Address::Slug { key_hash, slug, create } => (None, Some(&key_hash[..]), Some(slug), create.as_ref()),
