@@ -63,6 +63,14 @@ key: ## an API key, which needs no issuer of tokens: make key tenant=acme scope=
 migrate: ## bring the schema up to date, in DATABASE_URL or the local database
 	@$(PYTHON) dev/run.py migrate up
 
+.PHONY: import
+import: ## copy an original CronMon's database into DATABASE_URL or the local one: make import FROM=postgres://...
+	@$(PYTHON) dev/run.py import '$(subst ','\'',$(FROM))'
+
+.PHONY: seed
+seed: ## replace all data of a tenant in the local database by test data, every state at a glance: make seed tenant=acme
+	@$(PYTHON) dev/run.py seed '$(subst ','\'',$(tenant))'
+
 .PHONY: deploy
 deploy: ## build for AWS and deploy to the stack of samconfig.toml: make deploy env=prod; dev without
 	@$(PYTHON) dev/deploy.py '$(subst ','\'',$(env))'

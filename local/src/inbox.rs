@@ -26,6 +26,11 @@ const LONGEST_MESSAGE: usize = 256 * 1024;
 /// The ids of the inboxes' alert configs are made from their tenants' names, so that each tenant has one.
 const IDS: Uuid = Uuid::from_u128(0x9a6f_0c1e_5c1b_4f0e_8a53_1d1f_6a7b_3c20);
 
+/// The alert config of a tenant's inbox.
+pub(crate) fn id_of(tenant: &str) -> Uuid {
+    Uuid::new_v5(&IDS, tenant.as_bytes())
+}
+
 #[derive(Clone)]
 pub(crate) struct Inbox {
     pool: Pool,
@@ -87,7 +92,7 @@ impl Inbox {
                  ) values ($1, $2, 'inbox', $3, true, true, true, true, true, 'webhook', $4)
                  on conflict (alert_config_id) do nothing",
                 &[
-                    (&Uuid::new_v5(&IDS, tenant.as_bytes()), Type::UUID),
+                    (&id_of(tenant), Type::UUID),
                     (&tenant, Type::TEXT),
                     (&(self.clock)(), Type::TIMESTAMPTZ),
                     (&&*self.url, Type::TEXT),

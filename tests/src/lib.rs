@@ -6,6 +6,7 @@ pub mod contents;
 pub mod cronmon;
 pub mod databases;
 pub mod lambda;
+pub mod original;
 pub mod person;
 pub mod ping_keys;
 pub mod postgres;

@@ -224,7 +224,15 @@ pub(crate) fn ended(e: &tokio_postgres::Error) -> bool {
     e.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 
-async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Result<Applied, DatabaseError> {
+/// The same by a connection of the caller's, within its transaction if it has begun one.
+///
+/// # Errors
+/// As [`apply_signal`].
+pub async fn apply_by(
+    client: &Object,
+    signal: &ReceivedSignal,
+    terms: Terms,
+) -> Result<Applied, DatabaseError> {
     let mut new = Vec::new();
     let mut slots = Slots::default();
     for _ in 0..MOST_CALLS {
