@@ -76,6 +76,7 @@ class Tokens:
         self.the_frontend_must_use_pkce()
         self.tokens_say_what_the_original_demanded()
         self.each_tenant_sees_its_own()
+        self.users_who_are_added_have_the_tenant_that_they_are_given()
         self.others_are_refused()
         self.new_keys_are_found_without_a_restart()
         self.without_keycloak_known_keys_still_open()
@@ -104,6 +105,18 @@ class Tokens:
             expect("its own", self.cronmon.api("GET", f"/monitors/{ids[token]}", token).status, 200)
             expect("the other's", self.cronmon.api("GET", f"/monitors/{ids[other]}", token).status, 404)
         expect("requests for keys", self.certs.asked, 1)
+
+    def users_who_are_added_have_the_tenant_that_they_are_given(self) -> None:
+        # An import takes attributes that the realm's user profile does not have, and an administrator's request drops them.
+        self.add_user("carol", {"attributes": {"tenant": ["initech"]}})
+        self.manage("POST", "/groups", {"name": "hooli", "attributes": {"tenant": ["hooli"]}})
+        self.add_user("dave", {"groups": ["/hooli"]})
+        self.add_user("erin", {})
+        for user, tenant in (("carol", "initech"), ("dave", "hooli")):
+            token = by_password(self.issuer.issuer, "cron-mon", user)
+            expect(f"{user}'s tenant", claims_of(token).get("tenant"), tenant)
+            expect(f"what {user} sees", self.cronmon.api("GET", "/monitors", token).json()["data"], [])
+        self.refused("a user without a tenant", by_password(self.issuer.issuer, "cron-mon", "erin"), "MissingRequiredClaim")
 
     def others_are_refused(self) -> None:
         head, signature = self.alice.rsplit(".", 1)
@@ -169,6 +182,11 @@ class Tokens:
             said = log.read()
         if f'AuthenticationError("{reason}")' not in said:
             raise Problem(f"{what} was not refused as {reason}: {said.strip()}")
+
+    def add_user(self, name: str, more: dict[str, Any]) -> None:
+        secret = {"type": "password", "value": name, "temporary": False}
+        names = {"email": f"{name}@example.com", "firstName": name.title(), "lastName": "Added"}
+        self.manage("POST", "/users", {"username": name, "enabled": True, "credentials": [secret], **names, **more})
 
     def add_client(self, client: str) -> None:
         """One without our mappers."""
