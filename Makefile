@@ -25,7 +25,7 @@ test: ## check, the template, and the end-to-end tests
 	@$(PYTHON) dev/stages.py test
 
 .PHONY: test-all
-test-all: ## test, with the functions as they are shipped, the long end-to-end tests, sam local and cargo-deny
+test-all: ## test, with the functions as they are shipped, the long end-to-end tests, tokens from Keycloak, sam local and cargo-deny
 	@$(PYTHON) dev/stages.py test-all
 
 .PHONY: soak
@@ -58,6 +58,10 @@ token: ## a token for the local API: make token tenant=acme
 .PHONY: key
 key: ## an API key, which needs no issuer of tokens: make key tenant=acme scope=manage; with env=prod one of that stack
 	@$(PYTHON) dev/run.py key '$(subst ','\'',$(tenant))' '$(subst ','\'',$(scope))' '$(subst ','\'',$(env))'
+
+.PHONY: keycloak
+keycloak: ## a Keycloak with the realm of keycloak/realm.json, for make run; needs Java 17 and Maven; ctrl-C ends it
+	@$(PYTHON) dev/keycloak.py
 
 .PHONY: migrate
 migrate: ## bring the schema up to date, in DATABASE_URL or the local database

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Callable, Iterator
 
 import functions
+import keycloak_test
 import sam_local
 import wheels
 from moto import REGION, moto
@@ -163,6 +164,7 @@ Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
 CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", forbidden_crates)]
 TEMPLATE: Stage = ("template", template)
+KEYCLOAK: Stage = ("tokens from Keycloak", keycloak_test.test)
 SAM_LOCAL: Stage = ("sam local", sam_local.test)
 COMMANDS: dict[str, list[Stage]] = {
     "lint": LINT,
@@ -171,6 +173,7 @@ COMMANDS: dict[str, list[Stage]] = {
     "test-coverage": [("coverage", coverage)],
     "check": CHECK,
     "template": [TEMPLATE],
+    "keycloak": [KEYCLOAK],
     "sam-local": [SAM_LOCAL],
     "soak": [("random histories", histories)],
     "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end)],
@@ -180,6 +183,7 @@ COMMANDS: dict[str, list[Stage]] = {
         TEMPLATE,
         ("the functions as they are shipped", shipped_functions),
         ("end-to-end tests, the long ones too", soak),
+        KEYCLOAK,
         SAM_LOCAL,
     ],
 }
