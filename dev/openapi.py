@@ -25,7 +25,7 @@ TESTS = ROOT / "tests" / "openapi"
 READY_LIMIT = 30.0
 TENANT = "schemathesis"
 # In the document and not answered yet, or not as it says.
-NOT_YET: tuple[str, ...] = ("listApiKeys", "createApiKey", "deleteApiKey", "testAlertConfig", "startJob", "finishJob", "listMonitors", "listJobs")
+NOT_YET = ("testAlertConfig", "listMonitors", "listJobs")
 # Things that stay, for operations to be about, and things that each deletion may take.
 STAY, GO = 3, 60
 
@@ -122,7 +122,7 @@ class Api:
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         self.headers = {"Authorization": f"Bearer {bearer}"}
         # An API key of that tenant which may do everything.
-        self.key = "none"
+        self.key = ""
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         self.connection.request(method, f"/api/v1{path}", None if body is None else json.dumps(body), self.headers)
@@ -151,11 +151,10 @@ def fill(api: Api) -> dict[str, list[str]]:
         "window": [api.call("POST", "/maintenance-windows", once)["window_id"] for _ in range(STAY + GO // 2)],
         "ping_key": [api.call("POST", "/ping-keys", {"name": f"key {n}"})["ping_key_id"] for n in range(STAY + GO // 2)],
     }
-    ids["api_key"] = ids["ping_key"]
-    if "createApiKey" not in NOT_YET:
-        keys = [api.call("POST", "/keys", {"name": f"key {n}", "scope": "manage"}) for n in range(STAY + GO // 2)]
-        ids["api_key"] = [key["api_key_id"] for key in keys]
-        api.key = keys[0]["key"]
+    keys = [api.call("POST", "/keys", {"name": f"key {n}", "scope": "manage"}) for n in range(STAY + GO // 2)]
+    ids["api_key"] = [key["api_key_id"] for key in keys]
+    api.key = keys[0]["key"]
+    api.headers["X-API-Key"] = api.key
     for monitor in monitors[:STAY]:
         history(api, monitor)
         api.call("POST", f"/monitors/{monitor['monitor_id']}/alert-configs", {"alert_config_ids": ids["alert_config"][:STAY]})
@@ -175,6 +174,8 @@ def history(api: Api, monitor: dict[str, Any]) -> None:
     api.call("POST", f"{path}/pause", {"seconds": 60})
     api.call("POST", f"{path}/resume")
     api.call("POST", f"{path}/snooze", {"seconds": 60})
+    finished = api.call("POST", f"{path}/jobs/start")["job_id"]
+    api.call("POST", f"{path}/jobs/{finished}/finish", {"succeeded": True, "output": "well"})
     for _ in range(3):
         api.ping(url + "/start")
 

@@ -9,13 +9,7 @@ use serde_json::Value;
 const DOCUMENT: &str = include_str!("../../docs/openapi.yaml");
 
 /// In the document and not answered yet.
-const NOT_YET: [&str; 5] = [
-    "/api/v1/keys",
-    "/api/v1/keys/{api_key_id}",
-    "/api/v1/alert-configs/{alert_config_id}/test",
-    "/api/v1/monitors/{monitor_id}/jobs/start",
-    "/api/v1/monitors/{monitor_id}/jobs/{job_id}/finish",
-];
+const NOT_YET: [&str; 1] = ["/api/v1/alert-configs/{alert_config_id}/test"];
 
 /// Management that the ping function answers.
 const OF_PING: [&str; 2] =
@@ -30,13 +24,15 @@ async fn the_document_has_every_path_with_every_method_that_is_answered_and_no_o
     let of_routers = api::paths().chain(OF_PING).map(str::to_owned);
     let paths: BTreeSet<String> = documented.iter().map(|(path, _)| path.clone()).chain(of_routers).collect();
     let mut answered = BTreeSet::new();
+    // A GET there asks for the job `start`, which is another path of the document.
+    let is_another = |path: &str, method: &Method| path.ends_with("/jobs/start") && method == Method::GET;
     for path in paths.iter().filter(|path| !NOT_YET.contains(&path.as_str())) {
         for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE] {
             let url = format!("{}{}", cronmon.url, path.replace(['{', '}'], ""));
             let answer = cronmon.http.request(method.clone(), url).send().await.unwrap();
             let status = answer.status();
             let error: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();
-            if status != 405 && error["error"]["reason"] != "Not Found" {
+            if !is_another(path, &method) && status != 405 && error["error"]["reason"] != "Not Found" {
                 answered.insert((path.clone(), method.to_string()));
             }
         }
