@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +44,17 @@ def response_of(method: str, path: str, status: int) -> dict[str, Any] | str:
     return referred(response["$ref"]) if "$ref" in response else response
 
 
-@lru_cache(maxsize=None)
-def _validator(response: int) -> tuple[str, jsonschema_rs.Validator]:
-    ((kind, content),) = _BY_ID[response]["content"].items()
-    # References lead to the components from wherever they stand.
-    whole = {"allOf": [content["schema"]], "components": DOCUMENT["components"]}
-    return kind, jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
-
-
-_BY_ID: dict[int, dict[str, Any]] = {}
+# By the identity of the answer, which lives as long as the document.
+_validators: dict[int, tuple[str, jsonschema_rs.Validator]] = {}
 
 
 def validator_of(response: dict[str, Any]) -> tuple[str, jsonschema_rs.Validator] | None:
     """The content type of an answer, and what its body must be like; None of an answer without a body."""
     if "content" not in response:
         return None
-    _BY_ID[id(response)] = response
-    return _validator(id(response))
+    if id(response) not in _validators:
+        ((kind, content),) = response["content"].items()
+        # References lead to the components from wherever they stand.
+        whole = {"allOf": [content["schema"]], "components": DOCUMENT["components"]}
+        _validators[id(response)] = kind, jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+    return _validators[id(response)]
