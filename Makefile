@@ -25,7 +25,7 @@ test: ## check, the template, and the end-to-end tests
 	@$(PYTHON) dev/stages.py test
 
 .PHONY: test-all
-test-all: ## test, with the functions as they are shipped, the long end-to-end tests, tokens from Keycloak, sam local and cargo-deny
+test-all: ## test, with the functions as they are shipped, the long end-to-end tests, tokens from Keycloak, schemathesis, sam local and cargo-deny
 	@$(PYTHON) dev/stages.py test-all
 
 .PHONY: soak

@@ -17,6 +17,7 @@ from typing import Callable, Iterator
 
 import functions
 import keycloak_test
+import openapi
 import sam_local
 import wheels
 from moto import REGION, moto
@@ -58,6 +59,7 @@ def end_to_end(shipped: bool = False, idle: str = "") -> None:
     """A test that is `idle` most of its time runs beside the others."""
     # The tests start these as a user, or Lambda, would.
     functions.build_for_tests()
+    shutil.rmtree(openapi.ANSWERS, ignore_errors=True)
     test = ("cargo", "test", "--release", "--locked", "--workspace", "--test", "*")
     with test_environment(shipped) as env:
         if not idle:
@@ -125,6 +127,7 @@ def deny() -> None:
 def test_environment(shipped: bool = False) -> Iterator[dict[str, str]]:
     """The database server of the tests, and the Lambda side of this machine as far as it can be had."""
     env = {name: str(binary(program)) for name, program in (("CRONMON_BIN", "cronmon"), ("CRONMON_DEV_TOKEN_BIN", TOKEN_TOOL))}
+    env["CRONMON_ANSWERS"] = str(openapi.ANSWERS)
     with ExitStack() as stack:
         env["CRONMON_FUNCTIONS"] = str(functions.build_shipped() if shipped and sys.platform == "linux" else TARGET / "release")
         try:
@@ -166,6 +169,8 @@ CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", fo
 TEMPLATE: Stage = ("template", template)
 KEYCLOAK: Stage = ("tokens from Keycloak", keycloak_test.test)
 SAM_LOCAL: Stage = ("sam local", sam_local.test)
+ANSWERS: Stage = ("the answers beside docs/openapi.yaml", openapi.answers)
+SCHEMATHESIS: Stage = ("what schemathesis finds", openapi.schemathesis)
 COMMANDS: dict[str, list[Stage]] = {
     "lint": LINT,
     "unit-test": [("unit tests", unit_tests)],
@@ -175,8 +180,9 @@ COMMANDS: dict[str, list[Stage]] = {
     "template": [TEMPLATE],
     "keycloak": [KEYCLOAK],
     "sam-local": [SAM_LOCAL],
+    "schemathesis": [SCHEMATHESIS],
     "soak": [("random histories", histories)],
-    "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end)],
+    "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end), ANSWERS],
     "test-all": [
         *CHECK,
         ("cargo-deny", deny),
@@ -184,6 +190,8 @@ COMMANDS: dict[str, list[Stage]] = {
         ("the functions as they are shipped", shipped_functions),
         ("end-to-end tests, the long ones too", soak),
         KEYCLOAK,
+        ANSWERS,
+        SCHEMATHESIS,
         SAM_LOCAL,
     ],
 }

@@ -3,6 +3,7 @@
 install: one tool of dev/requirements.txt, which needs nothing else, into .local/venv.
 lambda_tools: all of dev/requirements-lambda.txt, into .local/venv-lambda.
 ping_clients: all of dev/requirements-clients.txt, into .local/venv-clients.
+openapi_tools: all of dev/requirements-openapi.txt, into .local/venv-openapi.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Tools:
     pins: Path
     what: str
     progress: str
+    oldest_python: tuple[int, int] = OLDEST_PYTHON
 
     def bin(self) -> Path:
         """The folder with the programs; the first call installs them."""
@@ -80,7 +82,7 @@ class Tools:
             if not self._is_whole():
                 say(f"installing {self.progress} into .local/{self.venv.name}")
                 try:
-                    _make_venv(_python_for(self.what), self.venv, self.what)
+                    _make_venv(_python_for(self.what, self.oldest_python), self.venv, self.what)
                     _pip(bin / "python", ["--no-compile", "-r", str(self.pins)], self.what)
                 except Problem as problem:
                     raise Missing(str(problem)) from None
@@ -112,6 +114,13 @@ CLIENTS = Tools(
     "the ping clients",
     "borgmatic and healthchecks-io (some seconds, once)",
 )
+OPENAPI = Tools(
+    LOCAL / "venv-openapi",
+    ROOT / "dev" / "requirements-openapi.txt",
+    "the OpenAPI tools",
+    "schemathesis and openapi-spec-validator (some seconds, once)",
+    oldest_python=(3, 11),
+)
 
 
 def lambda_tools() -> Path:
@@ -122,6 +131,11 @@ def lambda_tools() -> Path:
 def ping_clients() -> Path:
     """The folder with borgmatic, and a python that has healthchecks_io."""
     return CLIENTS.bin()
+
+
+def openapi_tools() -> Path:
+    """The folder with schemathesis, and a python that has openapi_spec_validator, jsonschema_rs and yaml."""
+    return OPENAPI.bin()
 
 
 def emulator() -> Path:
@@ -137,14 +151,14 @@ def emulator() -> Path:
     return found
 
 
-def _python_for(what: str) -> str:
-    if sys.version_info >= OLDEST_PYTHON:
+def _python_for(what: str, oldest: tuple[int, int]) -> str:
+    if sys.version_info >= oldest:
         return sys.executable
-    for minor in range(14, OLDEST_PYTHON[1] - 1, -1):
+    for minor in range(14, oldest[1] - 1, -1):
         python = shutil.which(f"python3.{minor}")
         if python:
             return python
-    raise Problem(f"{what} need Python 3.10 or newer; this one is %d.%d" % sys.version_info[:2])
+    raise Problem(f"{what} need Python %d.%d or newer; this one is %d.%d" % (*oldest, *sys.version_info[:2]))
 
 
 def _make_venv(python: str, folder: Path, needed_by: str) -> None:

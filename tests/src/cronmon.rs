@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::answers;
 use crate::databases::{new_database, pool};
 use crate::tokens::Issuer;
 
@@ -172,14 +173,18 @@ impl CronMon {
         path: &str,
         body: Option<&Value>,
     ) -> Answer {
+        let path = format!("/api/v1{path}");
         let mut request =
-            self.http.request(method, format!("{}/api/v1{path}", self.url)).header(header, value);
+            self.http.request(method.clone(), format!("{}{path}", self.url)).header(header, value);
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
         let response = request.send().await.unwrap();
         let status = response.status();
+        let content_type =
+            response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
         let text = response.text().await.unwrap();
+        answers::keep(&method, &path, status.as_u16(), &content_type.unwrap_or_default(), &text);
         Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
     }
 

@@ -1,6 +1,7 @@
 //! What the tests stand on: a database of their own each, the real routers on a real listener with a
 //! clock that the test sets, a webhook that remembers, tokens.
 
+pub mod answers;
 pub mod chaos;
 pub mod contents;
 pub mod cronmon;

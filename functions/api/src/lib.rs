@@ -6,6 +6,7 @@ mod alert_configs;
 mod answers;
 pub mod auth;
 mod cursor;
+mod docs;
 mod health;
 mod keys;
 mod maintenance_windows;
@@ -72,11 +73,17 @@ pub async fn unavailable(why: &str) -> Response {
     with_headers(ApiError::unavailable(&why).into_response()).await
 }
 
+/// Every path, as `docs/openapi.yaml` must have them.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    routes().into_iter().map(|(path, _)| path)
+}
+
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
     use {alert_configs as configs, maintenance_windows as windows};
     vec![
         ("/api/v1/health", get(health::health)),
         ("/api/v1/health/ready", get(health::ready)),
+        ("/api/v1/docs/openapi.yaml", get(docs::openapi)),
         ("/api/v1/monitors", get(monitors::list::list).post(monitors::create::create)),
         (
             "/api/v1/monitors/{monitor_id}",

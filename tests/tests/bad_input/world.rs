@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use cronmon_tests::CronMon;
 use cronmon_tests::contents::contents;
+use cronmon_tests::{CronMon, answers};
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
 
@@ -220,6 +220,7 @@ impl World {
         let status = response.status().as_u16();
         assert_eq!(response.headers()["content-type"], "application/json", "{method} {path}: {status}");
         let text = response.text().await.unwrap();
+        answers::keep(method, &format!("/api/v1{path}"), status, "application/json", &text);
         let refusal = Refusal::read(&text).unwrap_or_else(|| panic!("{method} {path}: {status} {text}"));
         assert_eq!(refusal.code, status, "{method} {path}: {text}");
         assert!((400..500).contains(&status), "{method} {path}: {status} {text}");
