@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Utc;
+use database::keys::{Scope, check_tenant, create_api_key};
 use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
@@ -37,7 +38,9 @@ async fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         [] => run().await,
         ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
-        _ => Err("usage: cronmon, or cronmon migrate up|revert|redo".to_owned()),
+        ["key", tenant, scope @ ("ping" | "read" | "manage")] => make_key(tenant, scope).await,
+        _ => Err("usage: cronmon, cronmon migrate up|revert|redo, or cronmon key TENANT ping|read|manage"
+            .to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -79,6 +82,20 @@ async fn migrate(how: &str) -> Result<(), String> {
     }
     drop(client);
     if how == "redo" { migrate_up(&pool).await.map_err(|e| e.to_string()) } else { Ok(()) }
+}
+
+/// Makes an API key, and prints it.
+async fn make_key(tenant: &str, scope: &str) -> Result<(), String> {
+    let scope = Scope::from_name(scope).ok_or("the scope must be ping, read or manage")?;
+    check_tenant(tenant)?;
+    let pool = connect(settings::database(|name| std::env::var(name).ok())?, 1, Recycling::Fast)?;
+    let client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
+    // The only clock of the process.
+    #[allow(clippy::disallowed_methods)]
+    let now = Utc::now();
+    let new = create_api_key(&**client, tenant, "made by cronmon key", scope, None, now).await;
+    say(&new.map_err(|e| e.to_string())?.key);
+    Ok(())
 }
 
 /// Why the schema is not this version's.

@@ -73,18 +73,18 @@ impl CronMon {
         let now: http_common::Clock =
             Arc::new(move || DateTime::from_timestamp_micros(reads.load(Ordering::SeqCst)).unwrap());
         let verifier = api::auth::Verifier::new(api::auth::Settings {
-            certs_url: issuer.certs_url(),
+            certs_url: Some(issuer.certs_url()),
             require_audience: true,
             issuer: None,
         })
         .unwrap();
-        let app = api::router(api::App {
+        let management = api::router(api::App {
             pool: pool.clone(),
             clock: now.clone(),
             verifier: Arc::new(verifier),
             public_url: api::PublicUrl::FromHost,
-        })
-        .merge(ping::router(ping::App {
+        });
+        let pings = ping::router(ping::App {
             pool: pool.clone(),
             clock: now,
             in_flight: ping::InFlight::default(),
@@ -92,7 +92,8 @@ impl CronMon {
             breaker: ping::Breaker::default(),
             most_per_minute,
             freezes: None,
-        }));
+        });
+        let app = ping::beside(pings, management);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await });
