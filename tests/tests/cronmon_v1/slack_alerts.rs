@@ -14,6 +14,7 @@ crate::chapter!(
     a_job_that_ends_well_in_time_is_not_told,
     each_associated_config_is_told,
     a_monitor_without_configs_tells_nobody,
+    ours_what_came_before_a_config_was_attached_is_not_told,
     what_was_told_is_not_told_again,
     each_monitor_is_told_by_its_name_of_that_time,
     ours_a_recovery_is_told_unless_it_is_not_wanted,
@@ -188,6 +189,26 @@ async fn a_monitor_without_configs_tells_nobody(server: &Server) {
     heard(server, &channel, 1).await;
     server.wait_for_nothing().await;
     assert_eq!(server.slack.texts(&channel), ["Failed 'heard' job"], "only associated configs are told");
+}
+
+/// The original finds such jobs in each tick, for ever, and tells them whenever somebody is there to hear.
+async fn ours_what_came_before_a_config_was_attached_is_not_told(server: &Server) {
+    let tenant = server.tenant().await;
+    let (monitor, key) = (tenant.monitor("nightly", 3_600, 0).await, tenant.key().await.key);
+    let old = server.finished(&key, &monitor, &json!({ "succeeded": false })).await;
+    server.wait_for_nothing().await;
+    let channel = Slack::channel();
+    let config = tenant.slack(&channel, &json!({ "on_recovered": false })).await;
+    tenant.attach(&monitor, &[&config]).await.no_content("it is attached");
+    let new = server.finished(&key, &monitor, &json!({ "succeeded": false })).await;
+    let message = heard(server, &channel, 1).await.remove(0).to_string();
+    assert!(message.contains(text(&new, "job_id")), "what comes then is told: {message}");
+    server.wait_for_nothing().await;
+    let heard = server.slack.heard(&channel);
+    assert!(
+        heard.iter().all(|posted| !posted.message.to_string().contains(text(&old, "job_id"))),
+        "old news"
+    );
 }
 
 async fn what_was_told_is_not_told_again(server: &Server) {

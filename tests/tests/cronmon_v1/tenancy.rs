@@ -1,5 +1,7 @@
 //! §1: another tenant's object is 404 as if it did not exist, and nothing comes of it.
 
+use std::time::{Duration, Instant};
+
 use cronmon_tests::contents::contents;
 use serde_json::{Value, json};
 
@@ -8,6 +10,7 @@ use crate::slack::Slack;
 
 crate::chapter!(
     every_call_with_ids_of_another_tenant_is_answered_as_with_unknown_ones,
+    ids_of_another_tenant_take_as_long_as_unknown_ones,
     no_list_shows_what_another_tenant_has,
     what_one_tenant_does_the_other_does_not_hear,
 );
@@ -124,6 +127,37 @@ async fn every_call_with_ids_of_another_tenant_is_answered_as_with_unknown_ones(
                 assert_eq!(before, after, "nothing is changed or counted: {answer}");
             }
         }
+    }
+}
+
+/// Only what would be seen by the eye: a walk over what is there, a lock that is waited for.
+async fn ids_of_another_tenant_take_as_long_as_unknown_ones(server: &Server) {
+    let (me, other) = (server.tenant().await, server.tenant().await);
+    let (mine, theirs) = (world(&me).await, world(&other).await);
+    for _ in 0..60 {
+        let body = json!({ "succeeded": true, "output": "x".repeat(10_000) });
+        server.finished(&theirs.key.key, &theirs.monitor, &body).await;
+    }
+    let ids = [&theirs.monitor, &theirs.job, &theirs.config, &theirs.key.id].map(String::as_str);
+    let unknown = [new_id(), new_id(), new_id(), new_id()];
+    let calls_of_unknown = calls(&mine, unknown.each_ref().map(String::as_str));
+    let pairs: Vec<_> = calls(&mine, ids).into_iter().zip(calls_of_unknown).collect();
+    let mut times = vec![(Vec::new(), Vec::new()); pairs.len()];
+    for _ in 0..15 {
+        for ((of_theirs, of_unknown), (theirs, unknown)) in pairs.iter().zip(&mut times) {
+            for ((method, path, body), times) in [(of_theirs, theirs), (of_unknown, unknown)] {
+                let began = Instant::now();
+                call(&me, &mine.key, method, path, body).await.is(404, "none of ours");
+                times.push(began.elapsed());
+            }
+        }
+    }
+    for (((method, path, _), _), (mut theirs, mut unknown)) in pairs.iter().zip(times) {
+        theirs.sort_unstable();
+        unknown.sort_unstable();
+        let (theirs, unknown) = (theirs[theirs.len() / 2], unknown[unknown.len() / 2]);
+        let most = theirs.min(unknown) * 3 / 2 + Duration::from_millis(2);
+        assert!(theirs.max(unknown) <= most, "{method} {path}: {theirs:?}, and of unknown ids {unknown:?}");
     }
 }
 
