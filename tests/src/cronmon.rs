@@ -137,10 +137,31 @@ impl CronMon {
     }
 
     pub async fn call_as(&self, tenant: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self
-            .http
-            .request(method, format!("{}/api/v1{path}", self.url))
-            .header("authorization", format!("Bearer {}", self.issuer.token(tenant)));
+        let bearer = format!("Bearer {}", self.issuer.token(tenant));
+        self.call_with(("authorization", &bearer), method, path, body).await
+    }
+
+    /// A request with an API key in place of a token.
+    pub async fn call_by_key(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.call_with(("x-api-key", key), method, path, body).await
+    }
+
+    /// A new API key of the tenant `acme`.
+    pub async fn new_key(&self, scope: &str) -> String {
+        let answer = self.call(Method::POST, "/keys", Some(&json!({ "name": scope, "scope": scope }))).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"]["key"].as_str().unwrap().to_owned()
+    }
+
+    async fn call_with(
+        &self,
+        (header, value): (&str, &str),
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request =
+            self.http.request(method, format!("{}/api/v1{path}", self.url)).header(header, value);
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
