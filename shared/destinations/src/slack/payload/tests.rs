@@ -33,6 +33,7 @@ fn job(end: Option<&str>, succeeded: Option<bool>, output: Option<&str>) -> Job 
         late: true,
         succeeded,
         output: output.map(ToOwned::to_owned),
+        output_truncated: false,
         abandoned: end.is_some() && succeeded.is_none(),
         due_at: None,
         exit_status: None,
