@@ -26,11 +26,12 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Iterator
 
+import functions
 import keycloak
 from keycloak import ADMIN, Keycloak
 from postgres import Cluster, free_port
 from run import binary
-from tools import LOCAL, ROOT, Problem, call, say, uninterrupted
+from tools import LOCAL, ROOT, Problem, say, uninterrupted
 from wheels import Missing
 
 # What the original demanded of a token.
@@ -50,7 +51,7 @@ def test() -> None:
     except Missing as problem:
         say(f"not run: {problem}")
         return
-    call("cargo", "build", "--release", "--locked", "--package", "cronmon-local")
+    functions.build_for_tests()
     check(clock)
 
 
