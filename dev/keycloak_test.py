@@ -31,7 +31,7 @@ import keycloak
 from keycloak import ADMIN, Keycloak
 from postgres import Cluster, free_port
 from run import binary
-from tools import LOCAL, ROOT, Problem, say, uninterrupted
+from tools import LOCAL, ROOT, Problem, call, say, uninterrupted
 from wheels import Missing
 
 # What the original demanded of a token.
