@@ -11,9 +11,13 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{config_of, id};
+
+/// A process sends one test at a time, and these share one.
+static TURN: Mutex<()> = Mutex::const_new(());
 
 async fn try_out(cronmon: &CronMon, config: &Value) -> Answer {
     cronmon.call(Method::POST, &format!("/alert-configs/{}/test", id(config)), None).await
@@ -40,6 +44,7 @@ async fn in_slack(cronmon: &CronMon, channel: &str, active: bool) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn in_slack_it_says_who_asked_though_the_alert_config_is_off() {
+    let _turn = TURN.lock().await;
     let slack = Slack::start().await;
     let cronmon = CronMon::start_with_slack(&slack.api_url).await;
     let config = in_slack(&cronmon, CHANNEL, false).await;
@@ -67,6 +72,7 @@ async fn in_slack_it_says_who_asked_though_the_alert_config_is_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_a_webhook_it_has_every_field_of_an_alert() {
+    let _turn = TURN.lock().await;
     let cronmon = CronMon::start().await;
     let receiver = Receiver::start().await;
     let config = config_of(&cronmon, "acme", &receiver.url, json!({ "active": false })).await;
@@ -94,6 +100,7 @@ async fn at_a_webhook_it_has_every_field_of_an_alert() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_taken_is_502_and_says_why() {
+    let _turn = TURN.lock().await;
     let slack = Slack::start().await;
     let cronmon = CronMon::start_with_slack(&slack.api_url).await;
     let gone = in_slack(&cronmon, "#gone", true).await;
@@ -146,6 +153,7 @@ async fn one_that_is_not_there_or_another_tenants_is_not_found_and_nothing_is_se
 /// Twelve at once are more than there are connections to the database.
 #[tokio::test(flavor = "multi_thread")]
 async fn tests_that_hang_go_out_one_at_a_time_and_hold_no_connection() {
+    let _turn = TURN.lock().await;
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let cronmon = CronMon::start().await;
     let url = format!("http://{}/", silent.local_addr().unwrap());
