@@ -79,7 +79,8 @@ async fn the_furthest_parameters_of_a_list_and_unknown_ones_are_taken() {
         BASE64.encode([&micros.to_be_bytes().repeat(instants)[..], &[255; 16]].concat())
     };
     for (path, query, found) in [
-        ("/monitors", format!("cursor={first}"), 0),
+        // By then none had run.
+        ("/monitors", format!("cursor={first}"), 1),
         ("/monitors", format!("cursor={}", last(3)), 1),
         (&*jobs, format!("cursor={far}"), 0),
         (&*jobs, format!("cursor={}", last(1)), 1),
