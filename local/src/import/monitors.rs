@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Transaction};
 use domain::slug;
 use tokio_postgres::Error;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Copied;
@@ -60,24 +60,14 @@ async fn copy_batch(
 ) -> Result<(), Error> {
     copied.monitors += insert_monitors(transaction, batch, now).await?;
     // From here on a ping of one of them waits.
-    let on_batch = [
-        "insert into ours
-         select m.monitor_id, m.revision = 0, m.paused_at is not null, coalesce(r.most_pings, 5000),
-                $2::timestamptz - make_interval(secs => coalesce(r.history_duration, 7776000))
-         from monitor m
-         join original_monitor f on f.monitor_id = m.monitor_id and f.tenant = m.tenant
-         left join retention r on r.tenant = m.tenant
-         where m.monitor_id = any ($1) order by m.monitor_id for no key update of m",
-        NEW_JOBS,
-        ENDED_JOBS,
-        LEFT_JOBS,
-        SIGNALS,
-        WHERE_THEY_STAND,
-    ];
-    for statement in on_batch {
-        transaction
-            .execute_typed(statement, &[(&batch, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)])
-            .await?;
+    let values: &[(&(dyn ToSql + Sync), Type)] = &[(&batch, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)];
+    for statement in [OURS, NEW_JOBS, ENDED_JOBS] {
+        transaction.execute_typed(statement, values).await?;
+    }
+    // Nobody else does, of temporary tables; without it each row is compared with each.
+    transaction.batch_execute("analyze ours; analyze arrived").await?;
+    for statement in [LEFT_JOBS, SIGNALS, WHERE_THEY_STAND] {
+        transaction.execute_typed(statement, values).await?;
     }
     transaction.batch_execute(AT_WORK_HERE).await?;
     let row = transaction
@@ -183,6 +173,15 @@ const INSERT_MONITORS: &str = "
         where applies
     )
     insert into arrived select monitor_id, null, 'monitor' from made";
+
+const OURS: &str = "
+    insert into ours
+    select m.monitor_id, m.revision = 0, m.paused_at is not null, coalesce(r.most_pings, 5000),
+           $2::timestamptz - make_interval(secs => coalesce(r.history_duration, 7776000))
+    from monitor m
+    join original_monitor f on f.monitor_id = m.monitor_id and f.tenant = m.tenant
+    left join retention r on r.tenant = m.tenant
+    where m.monitor_id = any ($1) order by m.monitor_id for no key update of m";
 
 /// What was overdue before counts as told.
 const NEW_JOBS: &str = "
