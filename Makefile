@@ -51,6 +51,10 @@ bench-lateness: ## what lateness costs among 10,000 to 1,000,000 monitors: make 
 token: ## a token for the local API: make token tenant=acme
 	@$(PYTHON) dev/run.py token '$(subst ','\'',$(tenant))'
 
+.PHONY: key
+key: ## an API key, which needs no issuer of tokens: make key tenant=acme scope=manage; with env=prod one of that stack
+	@$(PYTHON) dev/run.py key '$(subst ','\'',$(tenant))' '$(subst ','\'',$(scope))' '$(subst ','\'',$(env))'
+
 .PHONY: migrate
 migrate: ## bring the schema up to date, in DATABASE_URL or the local database
 	@$(PYTHON) dev/run.py migrate up

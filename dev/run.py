@@ -2,6 +2,7 @@
 
     python3 dev/run.py serve [--debug]
     python3 dev/run.py token TENANT
+    python3 dev/run.py key TENANT SCOPE [ENV]
     python3 dev/run.py migrate up|revert|redo
     python3 dev/run.py import postgres://...
     python3 dev/run.py seed [TENANT] [--yes]
@@ -15,6 +16,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,7 @@ from tools import LOCAL, ROOT, TARGET, Problem, Stop, main, need_rust, say, stag
 
 KEY = LOCAL / "dev-key"
 TOKEN_TOOL = "cronmon-dev-token"
+SCOPES = ("ping", "read", "manage")
 # What a clean end may take: the requests and deliveries under way.
 END_LIMIT = 10.0
 
@@ -137,6 +140,19 @@ def print_token(tenant: str) -> int:
     return 0
 
 
+def print_key(tenant: str, scope: str) -> int:
+    """Makes an API key in DATABASE_URL, or in the local database, whose schema is brought up first."""
+    if scope not in SCOPES:
+        raise Problem(f"scope={scope} is none: {', '.join(SCOPES)}")
+    need_rust()
+    with database(stop=False) as url:
+        build("cronmon", quiet=True)
+        env = {**os.environ, "DATABASE_URL": url}
+        if not os.environ.get("DATABASE_URL") and subprocess.call([str(binary("cronmon")), "migrate", "up"], cwd=ROOT, env=env, stdout=sys.stderr):
+            return 1
+        return subprocess.call([str(binary("cronmon")), "key", tenant, scope], cwd=ROOT, env=env)
+
+
 def on_database(*arguments: str) -> int:
     """cronmon with these arguments, on DATABASE_URL or the database of `make run`."""
     need_rust()
@@ -158,6 +174,11 @@ def command(arguments: list[str]) -> int:
             return 0
     if len(arguments) == 2 and arguments[0] == "token":
         return print_token(arguments[1] or "dev")
+    if len(arguments) in (3, 4) and arguments[0] == "key":
+        tenant, scope = arguments[1] or "dev", arguments[2] or SCOPES[0]
+        if len(arguments) == 4 and arguments[3]:
+            return subprocess.call([sys.executable, str(ROOT / "dev" / "deploy.py"), arguments[3], "key", tenant, scope])
+        return print_key(tenant, scope)
     if len(arguments) == 2 and arguments[0] == "migrate" and arguments[1] in ("up", "revert", "redo"):
         return on_database(*arguments)
     if len(arguments) == 2 and arguments[0] == "import":
@@ -166,7 +187,7 @@ def command(arguments: list[str]) -> int:
         return on_database(*arguments)
     if arguments[:1] == ["seed"]:
         return on_database("seed", *(part for part in arguments[1:] if part))
-    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | migrate up|revert|redo | import URL | seed [TENANT] [--yes]")
+    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | key TENANT SCOPE [ENV] | migrate up|revert|redo | import URL | seed [TENANT] [--yes]")
 
 
 if __name__ == "__main__":

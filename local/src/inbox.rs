@@ -6,16 +6,17 @@ use std::io::IsTerminal as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::auth::Verifier;
+use api::auth::{Tenant, Verifier};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::post;
 use database::{DatabaseError, Pool};
 use http_common::{Clock, body};
+use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -38,6 +39,8 @@ pub(crate) struct Inbox {
     key: Arc<str>,
     url: Arc<str>,
     tenants: Arc<Mutex<HashSet<String>>>,
+    /// Hashes of the API keys whose tenants have one.
+    keys: Arc<Mutex<HashSet<Vec<u8>>>>,
 }
 
 impl Inbox {
@@ -45,7 +48,7 @@ impl Inbox {
         // Only who is told the key can write into the terminal, no page in a browser.
         let key: Arc<str> = Uuid::new_v4().to_string().into();
         let url: Arc<str> = format!("http://{address}/inbox/{key}").into();
-        Self { pool, verifier, clock, key, url, tenants: Arc::default() }
+        Self { pool, verifier, clock, key, url, tenants: Arc::default(), keys: Arc::default() }
     }
 
     /// Inboxes that exist from an earlier start have today's port and key from now on.
@@ -99,19 +102,35 @@ impl Inbox {
         Ok(())
     }
 
+    /// Of the caller of management. Of an API key that was seen before nobody need ask again.
+    async fn tenant(&self, headers: &HeaderMap) -> Option<Tenant> {
+        let now = (self.clock)();
+        if let Some(authorization) = headers.get(AUTHORIZATION) {
+            return self.verifier.tenant(authorization.to_str().ok(), now).await.ok();
+        }
+        let key = headers.get("x-api-key")?.to_str().ok()?;
+        let hash = digest(&SHA256, key.as_bytes()).as_ref().to_vec();
+        let seen = |hash| self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(hash);
+        if seen(&hash) {
+            return None;
+        }
+        let tenant = api::tenant_of_key(&self.pool, key, now).await.ok()??;
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).insert(hash);
+        Some(tenant)
+    }
+
     fn is_new(&self, tenant: &str) -> bool {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant.to_owned())
     }
 
     fn forget(&self, tenant: &str) {
         self.tenants.lock().unwrap_or_else(PoisonError::into_inner).remove(tenant);
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 
 async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Response {
-    let authorization = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if authorization.is_some()
-        && let Ok(tenant) = inbox.verifier.tenant(authorization, (inbox.clock)()).await
+    if let Some(tenant) = inbox.tenant(request.headers()).await
         && inbox.is_new(&tenant.0)
         && let Err(e) = inbox.seed(&tenant.0).await
     {

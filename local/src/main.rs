@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
+use database::keys::{Scope, check_tenant, create_api_key};
 use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
 use tracing_subscriber::EnvFilter;
@@ -29,8 +30,8 @@ const CONNECTIONS_FOR_LOOPS: usize = 6;
 /// Between two looks whether the database is there, after a start without it.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
-const USAGE: &str = "usage: cronmon, or cronmon migrate up|revert|redo, or cronmon import postgres://..., \
-     or cronmon seed [TENANT] [--yes]";
+const USAGE: &str = "usage: cronmon, cronmon migrate up|revert|redo, cronmon key TENANT ping|read|manage, \
+     cronmon import postgres://..., or cronmon seed [TENANT] [--yes]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -42,6 +43,7 @@ async fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         [] => run().await,
         ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
+        ["key", tenant, scope @ ("ping" | "read" | "manage")] => make_key(tenant, scope).await,
         ["import", from] => import(from).await,
         ["seed"] => seed("dev", false).await,
         ["seed", "--yes"] => seed("dev", true).await,
@@ -103,6 +105,20 @@ async fn migrate(how: &str) -> Result<(), String> {
     }
     drop(client);
     if how == "redo" { migrate_up(&pool).await.map_err(|e| e.to_string()) } else { Ok(()) }
+}
+
+/// Makes an API key, and prints it.
+async fn make_key(tenant: &str, scope: &str) -> Result<(), String> {
+    let scope = Scope::from_name(scope).ok_or("the scope must be ping, read or manage")?;
+    check_tenant(tenant)?;
+    let pool = connect(settings::database(|name| std::env::var(name).ok())?, 1, Recycling::Fast)?;
+    let client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
+    // The only clock of the process.
+    #[allow(clippy::disallowed_methods)]
+    let now = Utc::now();
+    let new = create_api_key(&**client, tenant, "made by cronmon key", scope, None, now).await;
+    say(&new.map_err(|e| e.to_string())?.key);
+    Ok(())
 }
 
 /// Why the schema is not this version's.

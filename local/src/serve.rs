@@ -90,8 +90,7 @@ pub(crate) async fn serve(
         freezes: None,
     });
     let pings = pings.layer(from_fn_with_state(missed, write_before_pings));
-    let app = api
-        .merge(pings)
+    let app = ping::beside(pings, api)
         .layer(from_fn_with_state(Arc::new(settings.trusted_proxies), source_address))
         .layer(map_response(move |response| hand_over(new_work.clone(), response)));
 

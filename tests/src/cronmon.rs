@@ -73,18 +73,18 @@ impl CronMon {
         let now: http_common::Clock =
             Arc::new(move || DateTime::from_timestamp_micros(reads.load(Ordering::SeqCst)).unwrap());
         let verifier = api::auth::Verifier::new(api::auth::Settings {
-            certs_url: issuer.certs_url(),
+            certs_url: Some(issuer.certs_url()),
             require_audience: true,
             issuer: None,
         })
         .unwrap();
-        let app = api::router(api::App {
+        let management = api::router(api::App {
             pool: pool.clone(),
             clock: now.clone(),
             verifier: Arc::new(verifier),
             public_url: api::PublicUrl::FromHost,
-        })
-        .merge(ping::router(ping::App {
+        });
+        let pings = ping::router(ping::App {
             pool: pool.clone(),
             clock: now,
             in_flight: ping::InFlight::default(),
@@ -92,7 +92,8 @@ impl CronMon {
             breaker: ping::Breaker::default(),
             most_per_minute,
             freezes: None,
-        }));
+        });
+        let app = ping::beside(pings, management);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, app).await });
@@ -136,10 +137,31 @@ impl CronMon {
     }
 
     pub async fn call_as(&self, tenant: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let mut request = self
-            .http
-            .request(method, format!("{}/api/v1{path}", self.url))
-            .header("authorization", format!("Bearer {}", self.issuer.token(tenant)));
+        let bearer = format!("Bearer {}", self.issuer.token(tenant));
+        self.call_with(("authorization", &bearer), method, path, body).await
+    }
+
+    /// A request with an API key in place of a token.
+    pub async fn call_by_key(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.call_with(("x-api-key", key), method, path, body).await
+    }
+
+    /// A new API key of the tenant `acme`.
+    pub async fn new_key(&self, scope: &str) -> String {
+        let answer = self.call(Method::POST, "/keys", Some(&json!({ "name": scope, "scope": scope }))).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["data"]["key"].as_str().unwrap().to_owned()
+    }
+
+    async fn call_with(
+        &self,
+        (header, value): (&str, &str),
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Answer {
+        let mut request =
+            self.http.request(method, format!("{}/api/v1{path}", self.url)).header(header, value);
         if let Some(body) = body {
             request = request.body(body.to_string());
         }

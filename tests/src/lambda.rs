@@ -462,9 +462,14 @@ impl Stack {
     }
 }
 
-/// As the template has it: pings to ping, everything else to api.
+/// As the template has it: pings, and what is posted below the jobs of a monitor, to ping; everything else to api.
 async fn through_the_gateway(State(functions): State<Arc<Functions>>, request: Request) -> Response<Body> {
-    let is_ping = request.uri().path().starts_with("/ping/");
+    let parts: Vec<&str> = request.uri().path().split('/').collect();
+    let is_ping = match (request.method().as_str(), &parts[..]) {
+        (_, ["", "ping", rest, ..]) => !rest.is_empty(),
+        ("POST", ["", "api", "v1", "monitors", _, "jobs", rest, ..]) => !rest.is_empty(),
+        _ => false,
+    };
     let event = http_event(request).await;
     // An invocation goes on when its client is gone.
     let invoked = tokio::spawn(async move {

@@ -35,6 +35,12 @@ impl Person {
         self.post(&format!("{cronmon}/api/v1/alert-configs"), &config).await;
     }
 
+    /// Of scope ping.
+    pub async fn makes_a_key(&self, cronmon: &str) -> String {
+        let key = self.post(&format!("{cronmon}/api/v1/keys"), &json!({ "name": "key" })).await;
+        key["key"].as_str().unwrap().to_owned()
+    }
+
     /// Answers with the path of its pings.
     pub async fn creates(&self, cronmon: &str, body: Value) -> String {
         let monitor = self.post(&format!("{cronmon}/api/v1/monitors"), &body).await;

@@ -133,6 +133,10 @@ class Parameters(unittest.TestCase):
         self.assertTrue(matches("KeycloakCertsUrl", "https://keycloak.example/realms/x/protocol/openid-connect/certs"))
         self.assertFalse(matches("KeycloakCertsUrl", "http://keycloak.example/certs"))
 
+    def test_without_an_issuer_there_are_api_keys(self) -> None:
+        self.assertEqual(PARAMETERS["KeycloakCertsUrl"]["Default"], "")
+        self.assertTrue(matches("KeycloakCertsUrl", ""))
+
     def test_each_is_in_a_group_of_the_console(self) -> None:
         groups = TEMPLATE["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
         grouped = [name for group in groups for name in group["Parameters"]]

@@ -65,6 +65,12 @@ def paths_of_ping() -> list[str]:
     return [path for file in files for path in re.findall(r'\.route\(\s*"(/[^"]*)"', file.read_text(encoding="utf-8"))]
 
 
+def paths_of_jobs() -> list[str]:
+    """What the ping function answers to POST, among the paths of management."""
+    text = (ROOT / "functions" / "ping" / "src" / "cronmon" / "mod.rs").read_text(encoding="utf-8")
+    return re.findall(r'\(\s*"(/api/[^"]*)"\s*,', text)
+
+
 def requests(path: str) -> list[str]:
     """Paths that a router's path takes."""
     one = re.sub(r"\{\w+\}", "b0a1c2d3", path)
@@ -75,12 +81,19 @@ class HttpApi(unittest.TestCase):
     def test_every_path_of_the_routers_reaches_its_function(self) -> None:
         self.assertGreaterEqual(len(paths_of_api()), 10)
         self.assertIn("/ping/{*rest}", paths_of_ping())
-        for function, paths in (("Api", paths_of_api()), ("Ping", paths_of_ping())):
+        self.assertEqual(len(paths_of_jobs()), 3)
+        for function, paths in (("Api", paths_of_api() + paths_of_jobs()), ("Ping", paths_of_ping())):
             for path in paths:
                 for request in requests(path):
                     for method in METHODS:
                         with self.subTest(f"{method} {request}"):
-                            self.assertEqual(called(method, request), function)
+                            of_a_job = method == "POST" and path in paths_of_jobs()
+                            self.assertEqual(called(method, request), "Ping" if of_a_job else function)
+
+    def test_whatever_is_posted_below_the_jobs_of_a_monitor_reaches_ping(self) -> None:
+        for path in ("start", "start/", "b0a1c2d3/finish", "b0a1c2d3", "b0a1c2d3/x/y"):
+            self.assertEqual(called("POST", f"/api/v1/monitors/b0a1c2d3/jobs/{path}"), "Ping", path)
+        self.assertEqual(called("POST", "/api/v1/monitors/b0a1c2d3/jobs"), "Api")
 
     def test_what_no_router_knows_is_answered_by_api(self) -> None:
         for path in ("/", "/ping", "/pings/x", "/api/v2/monitors"):

@@ -3,12 +3,12 @@
 //! Codes and reasons are those of the original API. What the log is told is another message, given to
 //! [`ApiError::internal`] and [`ApiError::unauthorized`].
 
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use database::DatabaseError;
 use http_common::NewDeliveries;
+use http_common::answers::{error, json};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -69,6 +69,9 @@ pub(crate) struct ApiError {
     description: String,
 }
 
+/// When to try again, in seconds, while the database can't be reached.
+const RETRY_AFTER: i32 = 5;
+
 /// What was sent may be long; what is said about it is for people. In characters.
 const LONGEST_DESCRIPTION: usize = 1_000;
 
@@ -105,6 +108,17 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "The request requires user authentication.")
     }
 
+    /// No key is this one, or it has expired.
+    pub(crate) fn invalid_key() -> Self {
+        tracing::info!("refused: no API key is this one, or it has expired");
+        Self::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized: Invalid API key")
+    }
+
+    pub(crate) fn scope_too_small(scope: &str, needed: &str) -> Self {
+        let description = format!("This API key has the scope '{scope}'; {needed}.");
+        Self::new(StatusCode::FORBIDDEN, "Forbidden", description)
+    }
+
     pub(crate) fn no_such_path() -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not Found", "The requested resource could not be found.")
     }
@@ -127,6 +141,11 @@ impl ApiError {
     pub(crate) fn no_ping(signal_id: Uuid, monitor_id: Uuid) -> Self {
         let description = format!("Failed to find ping with id '{signal_id}' in Monitor('{monitor_id}')");
         Self::new(StatusCode::NOT_FOUND, "Ping Not Found", description)
+    }
+
+    pub(crate) fn no_api_key(api_key_id: Uuid) -> Self {
+        let description = format!("Failed to find API key with id '{api_key_id}'");
+        Self::new(StatusCode::NOT_FOUND, "API Key Not Found", description)
     }
 
     pub(crate) fn no_ping_key(ping_key_id: Uuid) -> Self {
@@ -217,40 +236,12 @@ impl From<deadpool_postgres::PoolError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        #[derive(Serialize)]
-        struct Body {
-            error: Inner,
-        }
-        #[derive(Serialize)]
-        struct Inner {
-            code: u16,
-            reason: &'static str,
-            description: String,
-        }
-        let body = Body {
-            error: Inner { code: self.status.as_u16(), reason: self.reason, description: self.description },
-        };
-        let mut response = json(self.status, &body);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-        }
-        response
+        let retry_after = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+        error(self.status, self.reason, &self.description, retry_after)
     }
 }
 
 /// An instant as it stands in a sentence for callers, like those of the fields.
 pub(crate) fn shown_instant(instant: DateTime<Utc>) -> String {
     instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
-    match serde_json::to_vec(body) {
-        Ok(bytes) => {
-            (status, [(CONTENT_TYPE, HeaderValue::from_static("application/json"))], bytes).into_response()
-        }
-        Err(e) => {
-            tracing::error!("an answer could not be written: {e}");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
 }

@@ -27,15 +27,27 @@ const LEEWAY: f64 = 60.0;
 /// The longest tenant, in characters.
 const MAX_TENANT: usize = 255;
 
+/// How much of a bearer's name is looked at, in characters.
+const MAX_NAME: usize = 255;
+
 /// The owner of everything the caller may see: 1 to 255 characters, none of them NUL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(pub String);
 
+/// Who bears a valid token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bearer {
+    pub tenant: Tenant,
+    /// The claim `name`, for people; empty when there is none.
+    pub name: String,
+}
+
 /// How tokens are verified.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// `KEYCLOAK_CERTS_URL`: the issuer's JWKS, as `https://`, `http://` or, for development, `file:///`.
-    pub certs_url: String,
+    /// `KEYCLOAK_CERTS_URL`: the issuer's JWKS, as `https://`, `http://` or, for development, `file:///`. Without it no
+    /// token is valid, and only API keys open anything.
+    pub certs_url: Option<String>,
     /// `JWT_REQUIRE_AUDIENCE`: without it a token may come without `aud`. One for another audience is refused all the same.
     pub require_audience: bool,
     /// `JWT_ISSUER`: what `iss` must be, where it is set.
@@ -46,7 +58,7 @@ impl Settings {
     /// From the environment.
     ///
     /// # Errors
-    /// `KEYCLOAK_CERTS_URL` is missing, or `JWT_REQUIRE_AUDIENCE` is neither true nor false.
+    /// `JWT_REQUIRE_AUDIENCE` is neither true nor false.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let require_audience = match given(&get, "JWT_REQUIRE_AUDIENCE").as_deref() {
             None | Some("true") => true,
@@ -54,7 +66,7 @@ impl Settings {
             Some(other) => return Err(format!("JWT_REQUIRE_AUDIENCE must be true or false, not '{other}'")),
         };
         Ok(Self {
-            certs_url: given(&get, "KEYCLOAK_CERTS_URL").ok_or("KEYCLOAK_CERTS_URL is missing")?,
+            certs_url: given(&get, "KEYCLOAK_CERTS_URL"),
             require_audience,
             issuer: given(&get, "JWT_ISSUER"),
         })
@@ -84,7 +96,7 @@ impl std::error::Error for Refused {}
 /// Verifies tokens, and keeps the issuer's keys in memory. Clones share the keys.
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Arc<Keys>,
+    keys: Option<Arc<Keys>>,
     require_audience: bool,
     issuer: Option<String>,
 }
@@ -96,20 +108,22 @@ impl Verifier {
     /// `certs_url` is not a URL of a known kind, or this machine has no root certificates for `https://`.
     pub fn new(settings: Settings) -> Result<Self, String> {
         Ok(Self {
-            keys: Arc::new(Keys::new(&settings.certs_url)?),
+            keys: settings.certs_url.map(|url| Keys::new(&url)).transpose()?.map(Arc::new),
             require_audience: settings.require_audience,
             issuer: settings.issuer,
         })
     }
 
-    /// The tenant of the token in an `Authorization` header, `Bearer <token>`.
+    /// Whose the token is in an `Authorization` header, `Bearer <token>`.
     ///
     /// May wait up to five seconds for the issuer when its keys are not known yet. Must run inside a Tokio runtime.
     ///
     /// # Errors
     /// [`Refused`] for every header that does not hold a valid token, and when the keys could not be loaded.
-    pub async fn tenant(&self, authorization: Option<&str>, now: DateTime<Utc>) -> Result<Tenant, Refused> {
+    pub async fn verify(&self, authorization: Option<&str>, now: DateTime<Utc>) -> Result<Bearer, Refused> {
         let token = bearer(authorization)?;
+        let keys =
+            self.keys.as_ref().ok_or_else(|| Refused::new("NoIssuer", "KEYCLOAK_CERTS_URL is not set"))?;
         let malformed = || Refused::new("InvalidToken", "not three parts with dots between");
         let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
@@ -122,8 +136,7 @@ impl Verifier {
             .ok_or_else(|| Refused::new("InvalidToken", "the header has no kid"))?;
         let signature = decode("signature", signature)?;
 
-        self.keys
-            .find(algorithm, kid, now)
+        keys.find(algorithm, kid, now)
             .await
             .map_err(|why| Refused::new("UnknownKey", why))?
             .verify(message.as_bytes(), &signature)
@@ -134,7 +147,16 @@ impl Verifier {
         check_times(&claims, now)?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
-        tenant(&claims)
+        let name = claims.get("name").and_then(Value::as_str).unwrap_or_default();
+        Ok(Bearer { tenant: tenant(&claims)?, name: name.chars().take(MAX_NAME).collect() })
+    }
+
+    /// The same, where only the tenant counts.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub async fn tenant(&self, authorization: Option<&str>, now: DateTime<Utc>) -> Result<Tenant, Refused> {
+        Ok(self.verify(authorization, now).await?.tenant)
     }
 
     fn check_issuer(&self, claims: &Map<String, Value>) -> Result<(), Refused> {

@@ -1,15 +1,16 @@
-//! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, ping keys, retention.
+//! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, keys, retention.
 //!
 //! Every path is listed here; each use case is one file with its types, its SQL and its handler.
 
 mod alert_configs;
 mod answers;
 pub mod auth;
-mod headers;
 mod health;
+mod keys;
 mod maintenance_windows;
 mod monitors;
 mod ping_keys;
+mod preflight;
 mod requests;
 mod retention;
 mod schedules;
@@ -22,9 +23,11 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use database::Pool;
 use http_common::Clock;
+use http_common::answers::with_headers;
 
 use answers::ApiError;
 use auth::Verifier;
+pub use keys::opens::tenant_of_key;
 
 #[derive(Clone)]
 pub struct App {
@@ -53,15 +56,15 @@ pub fn router(app: App) -> Router {
     router
         .fallback(async || ApiError::no_such_path())
         .method_not_allowed_fallback(async || ApiError::wrong_method())
-        .layer(from_fn(headers::preflight))
+        .layer(from_fn(preflight::preflight))
         .layer(from_fn(requests::read_body))
-        .layer(map_response(headers::on_every_answer))
+        .layer(map_response(with_headers))
         .with_state(app)
 }
 
 /// What the API answers while the database can't be reached. Why is for the log.
 pub async fn unavailable(why: &str) -> Response {
-    headers::on_every_answer(ApiError::unavailable(&why).into_response()).await
+    with_headers(ApiError::unavailable(&why).into_response()).await
 }
 
 fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -102,6 +105,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
             "/api/v1/maintenance-windows/{window_id}",
             get(windows::read::read).patch(windows::change::change).delete(windows::delete::delete),
         ),
+        ("/api/v1/keys", get(keys::list::list).post(keys::create::create)),
+        ("/api/v1/keys/{api_key_id}", axum::routing::delete(keys::delete::delete)),
         ("/api/v1/ping-keys", get(ping_keys::list::list).post(ping_keys::create::create)),
         ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),
         ("/api/v1/schedules/preview", get(schedules::preview::preview)),

@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::App;
 use crate::answers::{ApiError, ApiResult};
 use crate::auth::Tenant;
+use crate::keys::opens::opens;
 
 /// JSON bodies may have this many bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
@@ -31,18 +32,42 @@ const BODY_LIMIT: usize = 1024 * 1024;
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 4_096;
 
-/// The tenant on whose behalf the request is made.
+/// The tenant on whose behalf the request is made: of its bearer token, or where it has none of its API key.
 pub(crate) struct Caller(pub(crate) Tenant);
+
+/// Who makes it, for people: the `name` of the token, or of the API key. Comes after [`Caller`], which finds out.
+#[derive(Clone)]
+pub(crate) struct CallerName(pub(crate) String);
 
 impl FromRequestParts<App> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
-        let authorization = parts.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        match app.verifier.tenant(authorization, (app.clock)()).await {
-            Ok(tenant) => Ok(Self(tenant)),
-            Err(refused) => Err(ApiError::unauthorized(&refused)),
-        }
+        let now = (app.clock)();
+        let (tenant, name) = match (parts.headers.get(AUTHORIZATION), parts.headers.get("x-api-key")) {
+            (None, Some(key)) => {
+                let key = key.to_str().unwrap_or_default();
+                let opened = opens(&app.pool, key, &parts.method, now).await?;
+                (opened.tenant, opened.name)
+            }
+            (authorization, _) => {
+                let authorization = authorization.and_then(|value| value.to_str().ok());
+                match app.verifier.verify(authorization, now).await {
+                    Ok(bearer) => (bearer.tenant, bearer.name),
+                    Err(refused) => return Err(ApiError::unauthorized(&refused)),
+                }
+            }
+        };
+        parts.extensions.insert(CallerName(name));
+        Ok(Self(tenant))
+    }
+}
+
+impl FromRequestParts<App> for CallerName {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or(Self(String::new())))
     }
 }
 

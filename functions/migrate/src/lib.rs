@@ -1,10 +1,13 @@
 //! Brings the schema up while a stack is deployed, before the new code is live: CloudFormation calls it as a
-//! custom resource and waits for its answer at a URL. Any other event, such as `{}` by hand, brings it up too
-//! and is answered by the function's own answer.
+//! custom resource and waits for its answer at a URL. By hand an event `{"new_key": ...}` makes an API key, for a database
+//! that nobody else can reach; any other, such as `{}`, brings the schema up too. Both are answered by the function's
+//! own answer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use database::keys::{Scope, check_tenant, create_api_key, has_key};
 use database::{Recycling, Target, connect, explain, migrations};
 use rustls::{ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
@@ -63,6 +66,24 @@ struct Answer<'a> {
     logical_resource_id: &'a str,
 }
 
+/// Asked by hand.
+#[derive(Deserialize)]
+struct NewKeyRequest {
+    new_key: NewKey,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    tenant: String,
+    scope: String,
+    #[serde(default)]
+    name: String,
+    /// Only while there is no key of this scope, whoever's: then the answer is empty.
+    #[serde(default)]
+    first: bool,
+}
+
 const AS_IT_IS: &str = "the schema stays as it is";
 
 /// Characters of a reason. CloudFormation takes 4,096 bytes for the whole answer.
@@ -74,8 +95,17 @@ const ATTEMPTS: u32 = 4;
 /// Brings the schema up, within `time`, and answers whoever asked. Deleting the stack leaves the schema alone.
 ///
 /// # Errors
-/// CloudFormation could not be answered; or, asked by hand, the schema could not be brought up.
-pub async fn respond(event: Value, target: Result<Target, String>, time: Duration) -> Result<String, String> {
+/// CloudFormation could not be answered; or, asked by hand, the schema could not be brought up, or the key not be made.
+pub async fn respond(
+    event: Value,
+    target: Result<Target, String>,
+    time: Duration,
+    now: DateTime<Utc>,
+) -> Result<String, String> {
+    if event.get("new_key").is_some() {
+        let asked: NewKeyRequest = serde_json::from_value(event).map_err(|e| format!("new_key: {e}"))?;
+        return make_key(asked.new_key, target?, now).await;
+    }
     let Ok(request) = serde_json::from_value::<Request>(event) else {
         return bring_up(target, time).await;
     };
@@ -126,6 +156,19 @@ async fn try_to_bring_up(target: Result<Target, String>, time: Duration) -> Resu
         [] => "nothing was missing".to_owned(),
         applied => format!("applied {}", applied.join(", ")),
     })
+}
+
+/// The key itself, which stands nowhere else.
+async fn make_key(asked: NewKey, target: Target, now: DateTime<Utc>) -> Result<String, String> {
+    let scope = Scope::from_name(&asked.scope).ok_or("new_key: the scope must be ping, read or manage")?;
+    check_tenant(&asked.tenant).map_err(|why| format!("new_key: {why}"))?;
+    let pool = connect(target, 1, Recycling::Fast)?;
+    let client = pool.get().await.map_err(|e| format!("the database can't be reached: {}", explain(&e)))?;
+    if asked.first && has_key(&**client, scope).await.map_err(|e| e.to_string())? {
+        return Ok(String::new());
+    }
+    let new = create_api_key(&**client, &asked.tenant, &asked.name, scope, None, now);
+    Ok(new.await.map_err(|e| e.to_string())?.key)
 }
 
 /// The URL is a right to answer, so it is in no error.

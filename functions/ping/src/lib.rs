@@ -2,17 +2,21 @@
 //! that vendor's reply.
 
 mod breaker;
+mod cronmon;
 mod freezes;
 pub mod healthchecks;
 mod in_flight;
 mod record;
+mod request;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
 use database::Pool;
 use database::spool::Spool;
 use http_common::Clock;
+use tower::ServiceExt as _;
 
 pub use breaker::Breaker;
 pub use freezes::Freezes;
@@ -33,9 +37,21 @@ pub struct App {
     pub freezes: Option<Freezes>,
 }
 
-/// Every path that pings, whatever host serves it.
+/// Every path that pings, whatever host serves it. Unknown paths are answered here too.
 pub fn router(app: App) -> Router {
-    healthchecks::router().with_state(app)
+    healthchecks::router().merge(cronmon::router()).with_state(app)
+}
+
+/// Pings and management on one host: each request goes where the gateway of `template.yaml` would send it.
+#[must_use]
+pub fn beside(pings: Router, management: Router) -> Router {
+    Router::new().fallback(async move |request: Request| {
+        let path = request.uri().path();
+        let is_ping = path.starts_with("/ping/") || cronmon::is_ours(request.method(), path);
+        let Ok(response) =
+            if is_ping { pings.oneshot(request).await } else { management.oneshot(request).await };
+        response
+    })
 }
 
 /// The setting `PING_LIMIT_PER_MINUTE`: pings of one monitor, 300 when it is not given.

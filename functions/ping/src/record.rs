@@ -8,6 +8,7 @@ use database::spool::Why;
 use tokio::time::timeout;
 
 use crate::App;
+use crate::in_flight::Entered;
 
 /// How long the database may take. Clients commonly wait 10 s, and the spool needs some of that.
 const TIME_LIMIT: Duration = Duration::from_millis(3_500);
@@ -38,7 +39,17 @@ pub(crate) enum Recorded {
     Lost,
 }
 
-pub(crate) async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
+/// By a task of its own: a client that goes away ends its request, and must not take the connection with it.
+pub(crate) async fn record_in_a_task(app: App, signal: ReceivedSignal, in_flight: Entered) -> Recorded {
+    let recorded = tokio::spawn(async move {
+        let recorded = record(&app, &signal).await;
+        drop(in_flight);
+        recorded
+    });
+    recorded.await.unwrap_or(Recorded::Lost)
+}
+
+async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
     let Some(spool) = &app.spool else {
         return match try_database(app, signal, false).await {
             Ok(applied) => Recorded::Applied(applied),

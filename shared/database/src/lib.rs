@@ -4,6 +4,7 @@ pub mod alerts;
 pub mod connections;
 pub mod due;
 pub mod jobs;
+pub mod keys;
 pub mod migrations;
 pub mod outages;
 pub mod schedules;

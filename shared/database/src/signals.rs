@@ -10,6 +10,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
+use crate::jobs::Job;
 use crate::schedules::cron_of;
 use crate::{DatabaseError, Pool};
 use domain::SignalKind;
@@ -45,6 +46,13 @@ pub enum Address {
         /// `migrations/V0005__ping_path_rules.sql` reads it.
         create: Option<String>,
     },
+    /// As the original API does it, of a job that has its own id as its run id: started when the signal has no `rid`,
+    /// else that one is finished.
+    Monitor {
+        /// SHA-256 of the API key.
+        key_hash: [u8; 32],
+        monitor_id: Uuid,
+    },
 }
 
 /// Without what opens anything: whoever has a ping id can ping.
@@ -53,6 +61,7 @@ impl std::fmt::Debug for Address {
         match self {
             Self::PingId(_) => f.write_str("PingId"),
             Self::Slug { slug, .. } => write!(f, "Slug({slug})"),
+            Self::Monitor { monitor_id, .. } => write!(f, "Monitor({monitor_id})"),
         }
     }
 }
@@ -69,9 +78,11 @@ pub struct Terms {
 }
 
 /// What became of a signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Applied {
     pub outcome: Outcome,
+    /// Of [`Address::Monitor`]: the job that was started or finished, without its output.
+    pub job: Option<Job>,
     /// Deliveries that it made, the beginning of them if there are thousands: to be handed over. The tick
     /// finds those that are not.
     pub new_deliveries: Vec<Uuid>,
@@ -86,6 +97,14 @@ pub enum Outcome {
     Repeated,
     /// No monitor has this address.
     UnknownMonitor,
+    /// No API key has this hash, or it has expired.
+    NoKey,
+    /// The API key may read, but not ping.
+    WrongScope,
+    /// The monitor has no job with this id.
+    NoJob,
+    /// The job has ended already; nothing was recorded.
+    Finished,
     /// Not applied: it has to go behind what may wait in the spool.
     Behind,
     /// Too many in a minute; nothing was recorded.
@@ -101,6 +120,14 @@ const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_ve
      slots_after, calm_before, next_slot, \
      current_setting('cronmon.new_deliveries', true) as new_deliveries \
      from apply_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)";
+
+/// The same of a job that is started or finished with an API key. See `migrations/V0011__api_keys.sql`. Relies on the
+/// unique index on `api_key.key_hash` and the primary keys.
+const APPLY_JOB_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_version, cron, timezone, \
+     slots_after, calm_before, next_slot, \
+     job_id, rid, announced, start_time, end_time, succeeded, exit_status, job_due_at, null::bytea as output, \
+     current_setting('cronmon.new_deliveries', true) as new_deliveries \
+     from apply_job_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 /// Reads the column `new_deliveries`; see `migrations/V0003__new_deliveries.sql`.
 pub(crate) fn new_deliveries(row: &Row) -> Result<Vec<Uuid>, tokio_postgres::Error> {
@@ -206,41 +233,10 @@ pub async fn apply_by(
     signal: &ReceivedSignal,
     terms: Terms,
 ) -> Result<Applied, DatabaseError> {
-    let (ping_id, key_hash, slug, create) = match &signal.address {
-        Address::PingId(ping_id) => (Some(ping_id), None, None, None),
-        Address::Slug { key_hash, slug, create } => (None, Some(&key_hash[..]), Some(slug), create.as_ref()),
-    };
     let mut new = Vec::new();
-    let mut slots: Option<Vec<DateTime<Utc>>> = None;
-    let mut schedule_version: Option<i32> = None;
-    let mut calm_before: Option<bool> = None;
+    let mut slots = Slots::default();
     for _ in 0..MOST_CALLS {
-        let rows = client
-            .query_typed(
-                APPLY_SIGNAL,
-                &[
-                    (&ping_id, Type::UUID),
-                    (&key_hash, Type::BYTEA),
-                    (&slug, Type::TEXT),
-                    (&create, Type::TEXT),
-                    (&signal.signal_id, Type::UUID),
-                    (&signal.received_at, Type::TIMESTAMPTZ),
-                    (&signal.kind.name(), Type::TEXT),
-                    (&signal.rid, Type::UUID),
-                    (&signal.exit_status, Type::INT2),
-                    (&signal.source_address.map(|ip| ip.to_string()), Type::TEXT),
-                    (&signal.user_agent, Type::TEXT),
-                    (&signal.body, Type::BYTEA),
-                    (&signal.searched, Type::BYTEA),
-                    (&terms.most_per_minute, Type::INT4),
-                    (&terms.from_spool, Type::BOOL),
-                    (&terms.shared_spool, Type::BOOL),
-                    (&slots, Type::TIMESTAMPTZ_ARRAY),
-                    (&schedule_version, Type::INT4),
-                    (&calm_before, Type::BOOL),
-                ],
-            )
-            .await?;
+        let rows = call(client, signal, terms, &slots).await?;
         let row = rows.first().ok_or_else(|| DatabaseError::Data("apply_signal gave no row".into()))?;
         new.extend(new_deliveries(row)?);
         let outcome = match row.try_get::<_, &str>("outcome")? {
@@ -249,11 +245,19 @@ pub async fn apply_by(
             "repeated" => Some(Outcome::Repeated),
             "unknown" => Some(Outcome::UnknownMonitor),
             "behind" => Some(Outcome::Behind),
+            "no_key" => Some(Outcome::NoKey),
+            "wrong_scope" => Some(Outcome::WrongScope),
+            "no_job" => Some(Outcome::NoJob),
+            "finished" => Some(Outcome::Finished),
             "limited" => Some(Outcome::Limited { retry_after: row.try_get("retry_after")? }),
             _ => None,
         };
         if let Some(outcome) = outcome {
-            return Ok(Applied { outcome, new_deliveries: new });
+            let job = match &signal.address {
+                Address::Monitor { .. } => Job::of(row, signal.received_at)?,
+                Address::PingId(_) | Address::Slug { .. } => None,
+            };
+            return Ok(Applied { outcome, job, new_deliveries: new });
         }
         let cron = cron_of(row.try_get("cron")?, row.try_get("timezone")?)?;
         let version: i32 = row.try_get("schedule_version")?;
@@ -268,11 +272,84 @@ pub async fn apply_by(
             found.sort();
             found.dedup();
         }
-        slots = Some(found);
-        schedule_version = Some(version);
-        calm_before = row.try_get("calm_before")?;
+        slots.slots = Some(found);
+        slots.schedule_version = Some(version);
+        slots.calm_before = row.try_get("calm_before")?;
     }
     Err(DatabaseError::Data("the slots of a schedule were never enough".into()))
+}
+
+/// What a schedule that ran out of slots is given by the next call.
+#[derive(Default)]
+struct Slots {
+    slots: Option<Vec<DateTime<Utc>>>,
+    schedule_version: Option<i32>,
+    calm_before: Option<bool>,
+}
+
+async fn call(
+    client: &Object,
+    signal: &ReceivedSignal,
+    terms: Terms,
+    slots: &Slots,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    let source_address = signal.source_address.map(|ip| ip.to_string());
+    let kind = signal.kind.name();
+    let (ping_id, key_hash, slug, create) = match &signal.address {
+        Address::PingId(ping_id) => (Some(ping_id), None, None, None),
+        Address::Slug { key_hash, slug, create } => (None, Some(&key_hash[..]), Some(slug), create.as_ref()),
+        Address::Monitor { key_hash, monitor_id } => {
+            return client
+                .query_typed(
+                    APPLY_JOB_SIGNAL,
+                    &[
+                        (&&key_hash[..], Type::BYTEA),
+                        (monitor_id, Type::UUID),
+                        (&signal.rid, Type::UUID),
+                        (&signal.signal_id, Type::UUID),
+                        (&signal.received_at, Type::TIMESTAMPTZ),
+                        (&kind, Type::TEXT),
+                        (&source_address, Type::TEXT),
+                        (&signal.user_agent, Type::TEXT),
+                        (&signal.body, Type::BYTEA),
+                        (&signal.searched, Type::BYTEA),
+                        (&terms.most_per_minute, Type::INT4),
+                        (&terms.from_spool, Type::BOOL),
+                        (&terms.shared_spool, Type::BOOL),
+                        (&slots.slots, Type::TIMESTAMPTZ_ARRAY),
+                        (&slots.schedule_version, Type::INT4),
+                        (&slots.calm_before, Type::BOOL),
+                    ],
+                )
+                .await;
+        }
+    };
+    client
+        .query_typed(
+            APPLY_SIGNAL,
+            &[
+                (&ping_id, Type::UUID),
+                (&key_hash, Type::BYTEA),
+                (&slug, Type::TEXT),
+                (&create, Type::TEXT),
+                (&signal.signal_id, Type::UUID),
+                (&signal.received_at, Type::TIMESTAMPTZ),
+                (&kind, Type::TEXT),
+                (&signal.rid, Type::UUID),
+                (&signal.exit_status, Type::INT2),
+                (&source_address, Type::TEXT),
+                (&signal.user_agent, Type::TEXT),
+                (&signal.body, Type::BYTEA),
+                (&signal.searched, Type::BYTEA),
+                (&terms.most_per_minute, Type::INT4),
+                (&terms.from_spool, Type::BOOL),
+                (&terms.shared_spool, Type::BOOL),
+                (&slots.slots, Type::TIMESTAMPTZ_ARRAY),
+                (&slots.schedule_version, Type::INT4),
+                (&slots.calm_before, Type::BOOL),
+            ],
+        )
+        .await
 }
 
 /// Gives a monitor the slots that were found for it, unless its schedule was edited meanwhile.

@@ -59,6 +59,8 @@ async fn once(
     let (ping_id, key_hash, slug) = match address {
         Address::PingId(ping_id) => (Some(ping_id), None, None),
         Address::Slug { key_hash, slug, .. } => (None, Some(&key_hash[..]), Some(slug)),
+        // No URL snoozes so.
+        Address::Monitor { .. } => (None, None, None),
     };
     // Its caller may give up.
     let client = OwnConnection::from(pool).await?;

@@ -60,6 +60,8 @@ struct Spooled {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     slug: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    monitor_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     create: Option<String>,
     received_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -84,18 +86,13 @@ struct Spooled {
 /// # Errors
 /// The text for the log; none is known.
 pub fn to_text(signal: &ReceivedSignal, why: Why) -> Result<String, String> {
-    let (ping_id, key_hash, slug, create) = match &signal.address {
-        Address::PingId(ping_id) => (Some(*ping_id), None, None, None),
-        Address::Slug { key_hash, slug, create } => {
-            (None, Some(STANDARD.encode(key_hash)), Some(slug.clone()), create.clone())
-        }
-    };
-    let spooled = Spooled {
+    let mut spooled = Spooled {
         signal_id: signal.signal_id,
-        ping_id,
-        key_hash,
-        slug,
-        create,
+        ping_id: None,
+        key_hash: None,
+        slug: None,
+        monitor_id: None,
+        create: None,
         received_at: signal.received_at,
         behind: why == Why::Behind,
         kind: signal.kind.name().to_owned(),
@@ -103,9 +100,21 @@ pub fn to_text(signal: &ReceivedSignal, why: Why) -> Result<String, String> {
         exit_status: signal.exit_status,
         source_address: signal.source_address,
         user_agent: signal.user_agent.clone(),
-        body: signal.body.as_ref().map(|body| STANDARD.encode(body)),
+        body: signal.body.as_ref().map(|body| STANDARD.encode(both_ends(body))),
         searched: signal.searched.as_ref().map(|body| STANDARD.encode(both_ends(body))),
     };
+    match &signal.address {
+        Address::PingId(ping_id) => spooled.ping_id = Some(*ping_id),
+        Address::Slug { key_hash, slug, create } => {
+            spooled.key_hash = Some(STANDARD.encode(key_hash));
+            spooled.slug = Some(slug.clone());
+            spooled.create.clone_from(create);
+        }
+        Address::Monitor { key_hash, monitor_id } => {
+            spooled.key_hash = Some(STANDARD.encode(key_hash));
+            spooled.monitor_id = Some(*monitor_id);
+        }
+    }
     serde_json::to_string(&spooled).map_err(|e| e.to_string())
 }
 
@@ -125,12 +134,14 @@ pub fn from_text(text: &str) -> Result<ReceivedSignal, String> {
         // Its own words may repeat what the text holds.
         .map_err(|e| format!("not a signal: {:?} error in column {}", e.classify(), e.column()))?;
     let decode = |text: String| STANDARD.decode(text).map_err(|_| "not base64".to_owned());
-    let address = match (spooled.ping_id, spooled.key_hash, spooled.slug) {
-        (Some(ping_id), _, _) => Address::PingId(ping_id),
-        (None, Some(key_hash), Some(slug)) => {
-            let key_hash = decode(key_hash)?.try_into().map_err(|_| "key_hash is not one")?;
-            Address::Slug { key_hash, slug, create: spooled.create }
-        }
+    let key_hash = match spooled.key_hash {
+        Some(text) => Some(<[u8; 32]>::try_from(decode(text)?).map_err(|_| "key_hash is not one")?),
+        None => None,
+    };
+    let address = match (spooled.ping_id, key_hash, spooled.slug, spooled.monitor_id) {
+        (Some(ping_id), _, _, _) => Address::PingId(ping_id),
+        (None, Some(key_hash), Some(slug), _) => Address::Slug { key_hash, slug, create: spooled.create },
+        (None, Some(key_hash), None, Some(monitor_id)) => Address::Monitor { key_hash, monitor_id },
         _ => return Err("no address".to_owned()),
     };
     Ok(ReceivedSignal {
@@ -169,6 +180,7 @@ pub fn group(address: &Address) -> String {
             let key: String = key_hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
             format!("{key}.{slug}")
         }
+        Address::Monitor { monitor_id, .. } => format!("monitor.{}", monitor_id.simple()),
     }
 }
 
@@ -194,12 +206,15 @@ pub async fn replay(pool: &Pool, text: &str, now: Option<DateTime<Utc>>) -> Resu
         }
     };
     match apply_signal(pool, &signal, Terms { from_spool: true, ..Terms::default() }).await {
-        Ok(applied) => match applied.outcome {
-            Outcome::UnknownMonitor => {
-                park(pool, signal.signal_id, "no monitor has this address", text, now).await
-            }
-            _ => Ok(Replayed::Applied(applied.new_deliveries)),
-        },
+        Ok(applied) => {
+            let why = match applied.outcome {
+                Outcome::UnknownMonitor => "no monitor has this address",
+                Outcome::NoKey => "no API key has this hash, or it had expired",
+                Outcome::WrongScope => "the scope of the API key does not allow pings",
+                _ => return Ok(Replayed::Applied(applied.new_deliveries)),
+            };
+            park(pool, signal.signal_id, why, text, now).await
+        }
         Err(e) if e.may_be_over_later() => Err(e),
         Err(e) => park(pool, signal.signal_id, &e.to_string(), text, now).await,
     }
@@ -330,7 +345,8 @@ mod tests {
             slug: "nightly".into(),
             create: Some("{\"every\":86400}".into()),
         };
-        for address in [Address::PingId(Uuid::from_u128(1)), by_slug] {
+        let by_key = Address::Monitor { key_hash: [8; 32], monitor_id: Uuid::from_u128(3) };
+        for address in [Address::PingId(Uuid::from_u128(1)), by_slug, by_key] {
             let signal = signal(address);
             let away = to_text(&signal, Why::Away).unwrap();
             let behind = to_text(&signal, Why::Behind).unwrap();
@@ -344,11 +360,18 @@ mod tests {
     fn of_a_long_body_both_ends_are_searched_and_little_is_kept() {
         let mut signal = signal(Address::PingId(Uuid::from_u128(1)));
         signal.body = Some(vec![b'b'; 10_000]);
-        signal.searched = Some([vec![b'h'; 1_000_000], vec![b't'; 1_000_000]].concat());
+        let long = Some([vec![b'h'; 1_000_000], vec![b't'; 1_000_000]].concat());
+        signal.searched.clone_from(&long);
         let text = to_text(&signal, Why::Away).unwrap();
         assert!(text.len() < 64 * 1024, "{}", text.len());
         let searched = from_text(&text).unwrap().searched.unwrap();
         assert!(searched.starts_with(b"hhh") && searched.ends_with(b"ttt"));
+        assert_eq!(from_text(&text).unwrap().body, signal.body);
+        // The output of a job that was finished by the API.
+        signal.body = long;
+        let text = to_text(&signal, Why::Away).unwrap();
+        assert!(text.len() < 64 * 1024, "{}", text.len());
+        assert_eq!(from_text(&text).unwrap().body, Some(searched));
     }
 
     #[test]

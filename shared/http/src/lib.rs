@@ -1,5 +1,6 @@
 //! What the functions that answer HTTP share, whatever host they run on.
 
+pub mod answers;
 pub mod body;
 pub mod source;
 

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use cronmon_tests::CronMon;
+use cronmon_tests::contents::contents;
+use cronmon_tests::databases::new_database;
+use cronmon_tests::proxy::{Proxy, port_of};
 use reqwest::Method;
 use serde_json::json;
 use uuid::Uuid;
@@ -48,7 +52,7 @@ async fn another_tenants_ids_are_answered_as_unknown_ones_on_every_path() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 30);
+    assert_eq!(tried, 31);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,4 +97,64 @@ async fn lists_show_ones_own_only() {
         assert!(ids(tenant, "/ping-keys", "ping_key_id").await.is_empty(), "{tenant}");
         assert!(ids(tenant, "/maintenance-windows", "window_id").await.is_empty(), "{tenant}");
     }
+}
+
+/// What takes as many statements, rows and bytes takes as long.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_tenants_ids_ask_as_much_of_the_database_as_unknown_ones() {
+    let database_url = new_database().await;
+    let proxy = Proxy::before(port_of(&database_url)).await;
+    let world = World::of(CronMon::start_on(&proxy.in_front_of(&database_url), None).await).await;
+    for route in routes().iter().filter(|route| route.id_count() > 0) {
+        let theirs = route.ids(&world.theirs);
+        let unknown: Vec<String> = theirs.iter().map(|_| Uuid::new_v4().to_string()).collect();
+        let mut told = Vec::new();
+        for ids in [&theirs, &unknown] {
+            let path = route.with(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+            let url = format!("{}/api/v1{path}", world.cronmon.url);
+            let said = proxy.said();
+            let request = world.cronmon.http.request(route.method.clone(), url);
+            let request = request.bearer_auth(world.cronmon.issuer.token("acme"));
+            let response = request.body(route.good_body(&world.ours).to_string()).send().await.unwrap();
+            assert_eq!(response.status(), 404, "{path}");
+            let bytes = response.text().await.unwrap().len();
+            told.push((proxy.said() - said, bytes));
+        }
+        assert_eq!(told[0], told[1], "{} {:?}", route.method, route.parts);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_starts_and_finishes_nothing_of_another_tenant() {
+    let world = World::new().await;
+    let (ours, theirs) = (&world.ours, &world.theirs);
+    let post = async |monitor: &str, rest: &str| {
+        let path = format!("/monitors/{monitor}/jobs/{rest}");
+        let body = json!({ "succeeded": true });
+        let answer = world.cronmon.call_by_key(&ours.key, Method::POST, &path, Some(&body)).await;
+        (answer.status.as_u16(), answer.body["error"]["description"].as_str().unwrap_or_default().to_owned())
+    };
+    let unknown = Uuid::new_v4().to_string();
+    for (their_monitor, monitor) in [(&theirs.monitor, &unknown)] {
+        for rest in ["start".to_owned(), format!("{}/finish", theirs.job)] {
+            let (status, why) = post(their_monitor, &rest).await;
+            assert_eq!(
+                (status, why.clone()),
+                (404, format!("Failed to find monitor with id '{their_monitor}'"))
+            );
+            assert_eq!(post(monitor, &rest).await, (404, why.replace(their_monitor.as_str(), monitor)));
+        }
+    }
+    world.nothing_changed("nor was the key used").await;
+    let (status, why) = post(&ours.monitor, &format!("{}/finish", theirs.job)).await;
+    assert_eq!(status, 404);
+    assert_eq!(why, format!("Failed to find job with id '{}' in Monitor('{}')", theirs.job, ours.monitor));
+    assert_eq!(
+        post(&ours.monitor, &format!("{unknown}/finish")).await,
+        (404, why.replace(theirs.job.as_str(), &unknown))
+    );
+    let mut after = contents(&world.cronmon.pool).await;
+    let mut before = world.before();
+    assert_ne!(before.remove("api_key"), after.remove("api_key"), "our key was used");
+    assert_eq!(after, before);
 }

@@ -22,6 +22,9 @@ pub(crate) struct Belongings {
     /// The fail.
     pub(crate) signal: String,
     pub(crate) ping_key: String,
+    pub(crate) api_key: String,
+    /// What it is, of scope ping.
+    pub(crate) key: String,
     /// A maintenance window over the monitor.
     pub(crate) window: String,
     pub(crate) ping_url: String,
@@ -81,6 +84,9 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, window, false),
         (Method::PATCH, window, true),
         (Method::DELETE, window, false),
+        (Method::GET, &["/keys"], false),
+        (Method::POST, &["/keys"], true),
+        (Method::DELETE, &["/keys/", ""], false),
         (Method::GET, &["/ping-keys"], false),
         (Method::POST, &["/ping-keys"], true),
         (Method::DELETE, &["/ping-keys/", ""], false),
@@ -115,6 +121,7 @@ impl Route {
     pub(crate) fn ids(&self, who: &Belongings) -> Vec<String> {
         let ids: &[&String] = match self.parts {
             ["/alert-configs/", ..] => &[&who.free],
+            ["/keys/", ..] => &[&who.api_key],
             ["/ping-keys/", ..] => &[&who.ping_key],
             ["/maintenance-windows/", ..] => &[&who.window],
             [_, "/jobs/", _] => &[&who.monitor, &who.job],
@@ -138,7 +145,7 @@ impl Route {
             [_, "/pause"] | [_, "/snooze"] => json!({ "seconds": 60 }),
             [_, "/resume"] => json!({}),
             [_, "/alert-configs"] => json!({ "alert_config_ids": [who.free] }),
-            ["/ping-keys", ..] => json!({ "name": "a" }),
+            ["/keys", ..] | ["/ping-keys", ..] => json!({ "name": "a" }),
             ["/simulate"] => good_simulation(),
             ["/retention"] => json!({ "most_pings": 10, "history_duration": 86_400 }),
             _ => good_monitor(),
@@ -168,7 +175,11 @@ pub(crate) fn good_window() -> Value {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let cronmon = CronMon::start().await;
+        Self::of(CronMon::start().await).await
+    }
+
+    /// The same on another server.
+    pub(crate) async fn of(cronmon: CronMon) -> Self {
         let ours = Belongings::of(&cronmon, "acme").await;
         let theirs = Belongings::of(&cronmon, "globex").await;
         spool_something(&cronmon).await;
@@ -213,6 +224,11 @@ impl World {
         assert!((400..500).contains(&status), "{method} {path}: {status} {text}");
         self.nothing_changed(&format!("{method} {path}")).await;
         refusal
+    }
+
+    /// What the database held at first.
+    pub(crate) fn before(&self) -> BTreeMap<String, (i64, String)> {
+        self.before.clone()
     }
 
     pub(crate) async fn nothing_changed(&self, what: &str) {
@@ -268,6 +284,7 @@ impl Belongings {
         assert_eq!(cronmon.call_as(tenant, Method::POST, &path, Some(&body)).await.status, 204);
         cronmon.ping(&monitor, "/3").await;
         let ping_key = create("/ping-keys", json!({ "name": "a" })).await;
+        let api_key = create("/keys", json!({ "name": "a" })).await;
         let body = json!({ "cron": "0 3 * * *", "duration": 60, "monitor_ids": [monitor_id] });
         let window = create("/maintenance-windows", body).await;
         let body = json!({ "most_pings": 5, "history_duration": 100_000 });
@@ -282,6 +299,8 @@ impl Belongings {
             signal: text(&pings["data"][0]["signal_id"]),
             window: text(&window["window_id"]),
             ping_key: text(&ping_key["ping_key_id"]),
+            api_key: text(&api_key["api_key_id"]),
+            key: text(&api_key["key"]),
             ping_url: text(&monitor["ping_url"]),
             free: text(&free["alert_config_id"]),
             monitor: monitor_id,

@@ -326,3 +326,46 @@ async fn keys_go_on_and_alert_configs_hear_what_their_switches_say() {
         assert!(said.contains(sentence), "{sentence}\n{said}");
     }
 }
+
+#[tokio::test]
+async fn a_job_goes_on_with_the_key_that_started_it() {
+    let original = Original::start().await;
+    let monitor = original.monitor("acme", "backup").await;
+    let runs = original.job(monitor, MINUTE * 5, End::Running, None).await;
+    let key = Uuid::new_v4();
+    original
+        .sql(&format!(
+            "insert into api_key (api_key_id, key, tenant, name, masked)
+             values ('{key}', encode(sha256('Ab3xyzAb3xyzAb3xyzAb3xyzAb3xyzAb'), 'hex'), 'acme', 'web1', 'Ab3xy')"
+        ))
+        .await;
+    let (cronmon, _) = imported(&original).await;
+
+    let call = |path: String, body: Option<Value>| {
+        let cronmon = &cronmon;
+        async move {
+            let path = format!("/monitors/{monitor}/jobs/{path}");
+            cronmon.call_by_key("Ab3xyzAb3xyzAb3xyzAb3xyzAb3xyzAb", Method::POST, &path, body.as_ref()).await
+        }
+    };
+    let body = json!({ "succeeded": true, "output": "done" });
+    let answer = call(format!("{runs}/finish"), Some(body.clone())).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["data"]["job_id"], json!(runs));
+    assert_eq!(answer.body["data"]["start_time"], json!(written(original.now - MINUTE * 5)));
+    let answer = call(format!("{runs}/finish"), Some(body)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["error"]["reason"]),
+        (400, &json!("Job Already Finished"))
+    );
+    let answer = call("start".to_owned(), None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let shown = read(&cronmon, monitor).await;
+    assert_eq!((&shown["status"], &shown["running"]), (&json!("up"), &json!(true)));
+    assert_eq!(shown["last_finished_job"]["output"], json!("done"));
+    let keys = cronmon.call(Method::GET, "/keys", None).await.body["data"].clone();
+    assert_eq!(
+        (&keys[0]["api_key_id"], &keys[0]["scope"], &keys[0]["last_used"]["monitor_id"]),
+        (&json!(key), &json!("ping"), &json!(monitor))
+    );
+}

@@ -63,6 +63,24 @@ async fn pings() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_started_by_key() {
+    if !can_run() {
+        return;
+    }
+    let (stack, person) = stack_with_monitor().await;
+    execute(&stack, "update monitor set monitor_id = '00000000-0000-4000-8000-000000000003'").await;
+    let key = person.makes_a_key(&stack.url).await;
+    let answer = stack.functions.ping.invoke(&event("ping-start-job", &[("API-KEY", &key)])).await;
+    assert_eq!(answer["statusCode"], 200, "{answer}");
+    let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
+    let started = "select count(*) from job where end_time is null and job_id = '";
+    let job_id = body["data"]["job_id"].as_str().unwrap();
+    assert_eq!(count(&stack.pool, &format!("{started}{job_id}'")).await, 1);
+    let stranger = stack.functions.ping.invoke(&event("ping-start-job", &[])).await;
+    assert_eq!(stranger["statusCode"], 401, "{stranger}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn management() {
     if !can_run() {
         return;

@@ -136,3 +136,42 @@ async fn a_deployment_that_can_not_reach_the_database_is_told_so() {
         assert!(!told.contains("hunter2") && !migrate.log().contains("hunter2"), "{told}");
     }
 }
+
+/// For a database that nobody else can reach.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_hand_it_makes_an_api_key() {
+    if !can_run() {
+        return;
+    }
+    let database_url = empty_database().await;
+    let migrate = migrate(&database_url).await;
+    migrate.invoke(&json!({})).await;
+    let pool = pool(&database_url, 1);
+    let first = json!({ "new_key": { "tenant": "main", "scope": "manage", "first": true } });
+    let key = migrate.invoke(&first).await;
+    let key = key.as_str().unwrap();
+    assert!(key.len() == 32 && key.bytes().all(|b| b.is_ascii_alphanumeric()), "{key}");
+    let known = format!(
+        "select count(*) from api_key where tenant = 'main' and scope = 'manage' and expires_at is null
+         and key_hash = sha256('{key}')"
+    );
+    assert_eq!(count(&pool, &known).await, 1);
+    assert_eq!(migrate.invoke(&first).await, "", "there is one already");
+    let more =
+        migrate.invoke(&json!({ "new_key": { "tenant": "acme", "scope": "ping", "name": "n" } })).await;
+    assert_eq!(more.as_str().unwrap().len(), 32);
+    for (new_key, why) in [
+        (
+            json!({ "tenant": "", "scope": "ping" }),
+            "new_key: a tenant has 1 to 255 characters, none of them NUL",
+        ),
+        (json!({ "tenant": "acme", "scope": "all" }), "new_key: the scope must be ping, read or manage"),
+        (json!({ "tenant": "acme" }), "new_key: missing field `scope`"),
+        (json!({ "tenant": "acme", "scope": "ping", "frist": true }), "new_key: unknown field `frist`"),
+    ] {
+        let answer = migrate.try_invoke(&json!({ "new_key": new_key })).await;
+        assert!(answer["errorMessage"].as_str().unwrap().starts_with(why), "{answer}");
+    }
+    assert_eq!(count(&pool, "select count(*) from api_key").await, 2);
+    assert!(!migrate.log().contains(key));
+}

@@ -178,3 +178,59 @@ async fn a_ping_past_a_deadline_goes_behind_an_earlier_one_that_may_explain_it()
     assert_eq!(count(&stack.pool, "select count(*) from signal").await, 3);
     assert_eq!(count(&stack.pool, "select count(*) from alert").await, 0);
 }
+
+/// A job's end must not be told that there is no such job while its start waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_a_job_goes_behind_its_start_into_the_spool() {
+    if !can_run() {
+        return;
+    }
+    let (stack, proxy, person) = behind_a_proxy(Settings::new()).await;
+    let receiver = Receiver::start().await;
+    person.listens_at(&stack.url, &receiver.url).await;
+    let api = format!("{}/api/v1", stack.url);
+    let manage = async |path: &str, body: Value| -> Value {
+        let request = person.http.post(format!("{api}{path}")).bearer_auth(stack.issuer.token("acme"));
+        let response = request.body(body.to_string()).send().await.unwrap();
+        serde_json::from_str::<Value>(&response.text().await.unwrap()).unwrap()["data"].clone()
+    };
+    let body = json!({ "name": "a", "expected_duration": 60, "grace_duration": 0 });
+    let monitor = manage("/monitors", body).await["monitor_id"].as_str().unwrap().to_owned();
+    let key = manage("/keys", json!({ "name": "k" })).await["key"].as_str().unwrap().to_owned();
+    let post = async |path: String, body: Value| -> (u16, Value) {
+        let url = format!("{api}/monitors/{monitor}/jobs/{path}");
+        let request = person.http.post(url).header("x-api-key", &key).body(body.to_string());
+        let response = request.send().await.unwrap();
+        let status = response.status().as_u16();
+        (status, serde_json::from_str(&response.text().await.unwrap()).unwrap())
+    };
+    // So that it is known when the spool was empty.
+    stack.tick().await;
+    proxy.refuse().await;
+    let (_, started) = post("start".to_owned(), Value::Null).await;
+    let job = started["data"]["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(stack.spool.count().await, 1);
+    proxy.accept();
+    // The breaker of that environment has to be over.
+    tokio::time::sleep(Duration::from_millis(5_200)).await;
+    let (status, finished) = post(format!("{job}/finish"), json!({ "succeeded": true })).await;
+    assert_eq!(status, 200, "{finished}");
+    assert_eq!((&finished["data"]["job_id"], &finished["data"]["succeeded"]), (&json!(job), &json!(true)));
+    assert_eq!(stack.spool.count().await, 2);
+
+    for _ in 0..2 {
+        stack.tick().await;
+        stack.deliver(1).await;
+    }
+    assert_eq!(stack.spool.count().await, 0);
+    let whole = format!(
+        "select count(*) from job where job_id = '{job}' and succeeded and announced
+         and end_time - start_time > interval '5 seconds'"
+    );
+    assert_eq!(count(&stack.pool, &whole).await, 1);
+    assert_eq!(count(&stack.pool, "select count(*) from job").await, 1);
+    assert_eq!(receiver.heard().len(), 0);
+    // One that is as new and is not there all the same has no answer before the spool was seen empty again.
+    let (status, _) = post(format!("{}/finish", Uuid::new_v4()), json!({ "succeeded": true })).await;
+    assert_eq!(status, 404);
+}

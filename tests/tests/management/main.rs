@@ -7,6 +7,7 @@ mod explain;
 mod history;
 mod http;
 mod jobs;
+mod keys;
 mod keywords;
 mod lists;
 mod monitor_slugs;

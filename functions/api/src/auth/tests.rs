@@ -156,7 +156,7 @@ impl Issuer {
     }
 
     fn settings(&self) -> Settings {
-        Settings { certs_url: self.url.clone(), require_audience: true, issuer: None }
+        Settings { certs_url: Some(self.url.clone()), require_audience: true, issuer: None }
     }
 
     fn verifier(&self) -> Verifier {
@@ -684,7 +684,8 @@ async fn the_keys_may_be_in_a_file() {
     let signer = Signer::es256("one");
     let path = std::env::temp_dir().join(format!("cronmon {}.json", uuid::Uuid::new_v4()));
     let certs_url = reqwest::Url::from_file_path(&path).unwrap().to_string();
-    let verifier = Verifier::new(Settings { certs_url, require_audience: true, issuer: None }).unwrap();
+    let settings = Settings { certs_url: Some(certs_url), require_audience: true, issuer: None };
+    let verifier = Verifier::new(settings).unwrap();
     let bearer = signer.bearer(&claims());
 
     let log = refused(&verifier, &bearer, "UnknownKey").await;
@@ -698,7 +699,7 @@ async fn the_keys_may_be_in_a_file() {
 #[test]
 fn a_url_that_cannot_work_is_told_at_the_start() {
     let new = |url: &str| {
-        Verifier::new(Settings { certs_url: url.to_owned(), require_audience: true, issuer: None })
+        Verifier::new(Settings { certs_url: Some(url.to_owned()), require_audience: true, issuer: None })
             .map(|_| ())
     };
     for bad in ["", "certs", "/certs", "ftp://id.example.com/certs", "file://elsewhere/certs", "https://"] {

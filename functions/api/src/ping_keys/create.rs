@@ -3,17 +3,19 @@
 use axum::extract::State;
 use axum::http::HeaderMap;
 use chrono::{DateTime, SubsecRound as _, Utc};
-use ring::rand::{SecureRandom as _, SystemRandom};
+use database::keys::random_key;
 use serde::Serialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use crate::App;
-use crate::answers::{ApiError, ApiResult, Data};
+use crate::answers::{ApiResult, Data};
 use crate::requests::{Caller, Fields};
 
 /// 36 to the power of 22 keys: more than 113 bits.
 const CHARACTERS: usize = 22;
+
+const LETTERS_AND_DIGITS: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// How much of a key is kept, for its owner to know it again.
 const KEPT_CHARACTERS: usize = 4;
@@ -40,7 +42,7 @@ pub(crate) async fn create(
     let mut warnings = Vec::new();
     fields.warn_of_rest(&["name"], &mut warnings);
 
-    let key = random_key()?;
+    let key = random_key(LETTERS_AND_DIGITS, CHARACTERS)?;
     let hash = domain::key::hash(&key);
     let new = NewPingKey {
         ping_key_id: Uuid::new_v4(),
@@ -68,48 +70,4 @@ pub(crate) async fn create(
         )
         .await?;
     Ok(Data::one(new))
-}
-
-fn random_key() -> ApiResult<String> {
-    let random = SystemRandom::new();
-    let mut key = String::with_capacity(CHARACTERS);
-    while key.len() < CHARACTERS {
-        let mut bytes = [0; 2 * CHARACTERS];
-        random.fill(&mut bytes).map_err(|_| ApiError::internal(&"the system gave no random bytes"))?;
-        let left = CHARACTERS - key.len();
-        key.extend(bytes.into_iter().filter_map(character).take(left));
-    }
-    Ok(key)
-}
-
-/// `None` for the bytes that are left over when 256 is shared out: else some characters would come more often.
-fn character(byte: u8) -> Option<char> {
-    match byte {
-        0..252 => char::from_digit(u32::from(byte % 36), 36),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_character_comes_from_as_many_bytes_as_any_other() {
-        let mut counts = std::collections::BTreeMap::new();
-        for c in (0..=255).filter_map(character) {
-            *counts.entry(c).or_insert(0) += 1;
-        }
-        assert_eq!(counts.keys().collect::<String>(), "0123456789abcdefghijklmnopqrstuvwxyz");
-        assert!(counts.values().all(|count| *count == 7), "{counts:?}");
-    }
-
-    #[test]
-    fn a_key_has_22_characters_and_each_is_another() {
-        let keys: std::collections::BTreeSet<String> = (0..1_000).map(|_| random_key().unwrap()).collect();
-        assert_eq!(keys.len(), 1_000);
-        assert!(keys.iter().all(|key| key.len() == 22));
-        let used: std::collections::BTreeSet<char> = keys.iter().flat_map(|key| key.chars()).collect();
-        assert_eq!(used.len(), 36);
-    }
 }

@@ -9,9 +9,7 @@ mod url;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::USER_AGENT;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
 use chrono::SubsecRound as _;
@@ -20,14 +18,13 @@ use http_common::{NewDeliveries, ReceivedAt, SourceAddress, body};
 use uuid::Uuid;
 
 use crate::App;
-use crate::record::{Recorded, record};
+use crate::record::{Recorded, record_in_a_task};
+use crate::request::{signal_id, user_agent};
 use kept_body::KeptBody;
 use reply::Reply;
 
 /// Larger bodies are refused.
 const BODY_LIMIT: usize = 2_500_000;
-
-const USER_AGENT_CHARACTERS: usize = 200;
 
 pub(crate) fn router() -> Router<App> {
     Router::new().route("/ping/{*rest}", any(ping))
@@ -60,24 +57,18 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     };
     let address = said.monitor.address(now);
     let signal = ReceivedSignal {
-        signal_id: signal_id(&parts.headers, &address),
+        signal_id: signal_id(&parts.headers, monitor(&address)),
         address,
         received_at: now,
         kind: said.kind,
         rid: said.rid,
         exit_status: said.exit_status,
         source_address: parts.extensions.get::<SourceAddress>().map(|source| source.0),
-        user_agent: user_agent(&parts),
+        user_agent: user_agent(&parts.headers),
         body: kept,
         searched,
     };
-    // By a task of its own: a client that goes away ends its request, and must not take the connection with it.
-    let recorded = tokio::spawn(async move {
-        let recorded = record(&app, &signal).await;
-        drop(in_flight);
-        recorded
-    });
-    let applied = match recorded.await.unwrap_or(Recorded::Lost) {
+    let applied = match record_in_a_task(app, signal, in_flight).await {
         Recorded::Applied(applied) => applied,
         Recorded::Spooled => return Reply::Ok.into_response(),
         Recorded::Refused => return Reply::Refused.into_response(),
@@ -86,7 +77,11 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     let reply = match applied.outcome {
         Outcome::Applied | Outcome::Repeated => Reply::Ok,
         Outcome::Created => Reply::Created,
-        Outcome::UnknownMonitor => Reply::NotFound,
+        Outcome::UnknownMonitor
+        | Outcome::NoKey
+        | Outcome::WrongScope
+        | Outcome::NoJob
+        | Outcome::Finished => Reply::NotFound,
         // Whoever records puts it there.
         Outcome::Behind => Reply::Unavailable,
         Outcome::Limited { retry_after } => Reply::RateLimited(retry_after),
@@ -98,21 +93,13 @@ async fn ping(State(app): State<App>, request: Request) -> Response {
     response
 }
 
-/// A request that repeats the `Idempotency-Key` of an earlier one to the same monitor is that signal.
-fn signal_id(headers: &HeaderMap, address: &Address) -> Uuid {
-    let Some(key) = headers.get("idempotency-key").filter(|key| !key.is_empty()) else {
-        return Uuid::now_v7();
-    };
-    let monitor = match address {
+/// What a repeated `Idempotency-Key` is about.
+fn monitor(address: &Address) -> Uuid {
+    match address {
         Address::PingId(ping_id) => *ping_id,
         Address::Slug { key_hash, slug, .. } => {
             Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_OID, key_hash), slug.as_bytes())
         }
-    };
-    Uuid::new_v5(&monitor, key.as_bytes())
-}
-
-fn user_agent(parts: &Parts) -> Option<String> {
-    let agent = parts.headers.get(USER_AGENT)?;
-    Some(String::from_utf8_lossy(agent.as_bytes()).chars().take(USER_AGENT_CHARACTERS).collect())
+        Address::Monitor { monitor_id, .. } => *monitor_id,
+    }
 }
