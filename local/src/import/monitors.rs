@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use deadpool_postgres::{Object, Transaction};
 use domain::slug;
 use tokio_postgres::Error;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use super::Copied;
@@ -60,25 +60,18 @@ async fn copy_batch(
 ) -> Result<(), Error> {
     copied.monitors += insert_monitors(transaction, batch, now).await?;
     // From here on a ping of one of them waits.
-    let on_batch = [
-        "insert into ours
-         select m.monitor_id, m.revision = 0, m.paused_at is not null, coalesce(r.most_pings, 5000),
-                $2::timestamptz - make_interval(secs => coalesce(r.history_duration, 7776000))
-         from monitor m
-         join original_monitor f on f.monitor_id = m.monitor_id and f.tenant = m.tenant
-         left join retention r on r.tenant = m.tenant
-         where m.monitor_id = any ($1) order by m.monitor_id for no key update of m",
-        NEW_JOBS,
-        ENDED_JOBS,
-        LEFT_JOBS,
-        SIGNALS,
-        WHERE_THEY_STAND,
-    ];
-    for statement in on_batch {
-        transaction
-            .execute_typed(statement, &[(&batch, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)])
-            .await?;
+    let values: &[(&(dyn ToSql + Sync), Type)] = &[(&batch, Type::UUID_ARRAY), (&now, Type::TIMESTAMPTZ)];
+    for statement in [OURS, NEW_JOBS, ENDED_JOBS] {
+        transaction.execute_typed(statement, values).await?;
     }
+    // Nobody else does, of temporary tables; without it each row is compared with each.
+    transaction.batch_execute("analyze ours; analyze arrived").await?;
+    transaction.execute_typed(LEFT_JOBS, values).await?;
+    // How many pass the window is not known to it beforehand, and all of them do.
+    transaction.batch_execute("set local enable_nestloop = off").await?;
+    transaction.execute_typed(SIGNALS, values).await?;
+    transaction.batch_execute("set local enable_nestloop = on").await?;
+    transaction.execute_typed(WHERE_THEY_STAND, values).await?;
     transaction.batch_execute(AT_WORK_HERE).await?;
     let row = transaction
         .query_one(
@@ -184,6 +177,15 @@ const INSERT_MONITORS: &str = "
     )
     insert into arrived select monitor_id, null, 'monitor' from made";
 
+const OURS: &str = "
+    insert into ours
+    select m.monitor_id, m.revision = 0, m.paused_at is not null, coalesce(r.most_pings, 5000),
+           $2::timestamptz - make_interval(secs => coalesce(r.history_duration, 7776000))
+    from monitor m
+    join original_monitor f on f.monitor_id = m.monitor_id and f.tenant = m.tenant
+    left join retention r on r.tenant = m.tenant
+    where m.monitor_id = any ($1) order by m.monitor_id for no key update of m";
+
 /// What was overdue before counts as told.
 const NEW_JOBS: &str = "
     with made as (
@@ -228,20 +230,20 @@ const LEFT_JOBS: &str = "
 const SIGNALS: &str = "
     with event as (
         select e.*, rank() over (partition by monitor_id order by received_at desc) as place from (
-            select monitor_id, job_id, job_id as signal_id, start_time as received_at, 'start' as kind
+            select monitor_id, job_id, job_id as signal_id, start_time as received_at, 'start' as kind,
+                   null as output
             from original_job where monitor_id = any ($1)
             union all
             select monitor_id, job_id, end_id, end_time,
-                   case succeeded when true then 'success' when false then 'fail' else 'log' end
+                   case succeeded when true then 'success' when false then 'fail' else 'log' end, output
             from original_job
             where monitor_id = any ($1) and end_time is not null and (succeeded is not null or output is not null)
         ) e
     )
     insert into signal (monitor_id, signal_id, received_at, kind, rid, job_id, body)
     select monitor_id, signal_id, received_at, kind, job_id, job_id,
-           case when kind <> 'start' then convert_to(output, 'UTF8') end
+           convert_to(output, 'UTF8')
     from event e join ours o using (monitor_id) join arrived a using (monitor_id, job_id)
-    join original_job j using (monitor_id, job_id)
     where e.place <= o.most_pings and received_at >= o.too_old and (a.part = 'job' or kind <> 'start')
     order by monitor_id, received_at
     on conflict do nothing";

@@ -50,6 +50,8 @@ async fn try_to_open(
     now: DateTime<Utc>,
 ) -> Result<Result<Counts, String>, tokio_postgres::Error> {
     source.batch_execute(SESSION).await?;
+    // It has no indexes for what is asked of it, and perhaps no statistics.
+    source.batch_execute("set enable_nestloop = off").await?;
     source.batch_execute("begin isolation level repeatable read read only").await?;
     if has_column(source, "monitor", "ping_id").await? {
         return Ok(Err("the database to import from is one of this CronMon, not of an original one; \
@@ -154,33 +156,34 @@ const STAGE: &str = "
 /// or one past its deadline is bad. A run that ended without a result says nothing.
 const MONITORS: &str = "
     with run as (
-        select monitor_id, start_time, end_time, case when end_time is not null then succeeded end as succeeded,
-               max_end_time as due_at
-        from job where {readable}
-    ), good as (
-        select monitor_id, max(end_time) filter (where succeeded) as last_success_at, max(start_time) as last_run_at,
-               max(greatest(start_time, end_time)) as last_signal_at
-        from run group by monitor_id
-    ), bad as (
-        select b.monitor_id, count(*) as bad_results, min(b.at) as began_at,
-               (array_agg(b.cause order by b.at, b.cause desc))[1] as cause, bool_or(b.cause = 'failed') as has_failed
+        select *, last_success_at is null or end_time > last_success_at as is_after_it,
+               last_success_at is null or overran_at > last_success_at as overran_after_it
         from (
-            select monitor_id, end_time as at, 'failed' as cause from run where succeeded = false
-            union all
-            select monitor_id, greatest(due_at, start_time), 'overran' from run
-            where (end_time is null or succeeded is not null)
-              and coalesce(end_time, current_setting('cronmon_import.now')::timestamptz) > due_at
-        ) b join good on good.monitor_id = b.monitor_id
-        where last_success_at is null or b.at > last_success_at
-        group by b.monitor_id
+            select monitor_id, start_time, end_time, succeeded,
+                   case when (end_time is null or succeeded is not null)
+                             and coalesce(end_time, current_setting('cronmon_import.now')::timestamptz) > max_end_time
+                        then greatest(max_end_time, start_time) end as overran_at,
+                   max(end_time) filter (where succeeded) over (partition by monitor_id) as last_success_at
+            from job where {readable}
+        ) run
+    ), stand as (
+        select monitor_id, max(last_success_at) as last_success_at, max(start_time) as last_run_at,
+               max(greatest(start_time, end_time)) as last_signal_at,
+               count(*) filter (where not succeeded and is_after_it) as failed,
+               min(end_time) filter (where not succeeded and is_after_it) as failed_at,
+               count(overran_at) filter (where overran_after_it) as overran,
+               min(overran_at) filter (where overran_after_it) as overran_at
+        from run group by monitor_id
     )
     select m.monitor_id, tenant, left(name, 4096), char_length(name) > 4096,
            case when created_at between '0001-01-01' and '9999-12-31' then created_at
                 else current_setting('cronmon_import.now')::timestamptz end::timestamptz,
            expected_duration, grace_duration, last_success_at::timestamptz, last_run_at::timestamptz,
-           last_signal_at::timestamptz, coalesce(bad_results, 0), began_at::timestamptz, cause, has_failed
-    from monitor m
-    left join good on good.monitor_id = m.monitor_id left join bad on bad.monitor_id = m.monitor_id
+           last_signal_at::timestamptz, coalesce(failed + overran, 0), least(failed_at, overran_at)::timestamptz,
+           case when failed_at < overran_at or overran_at is null and failed_at is not null then 'failed'
+                when overran_at is not null then 'overran' end,
+           failed > 0
+    from monitor m left join stand on stand.monitor_id = m.monitor_id
     order by created_at, m.monitor_id";
 
 /// What our retention keeps, and what runs. Of more than 1,000 open runs the older ones are abandoned, each when the

@@ -220,7 +220,7 @@ fn nightly_backup(now: DateTime<Utc>) -> Plan {
     let created = now - DAY * 30;
     let plan = Plan::new("nightly backup", "healthy: every night at 2:30 in Riga", created)
         .tags(&["healthy", "db"])
-        .lasting(1800, 3600);
+        .lasting(1800, PATIENT);
     let Ok(cron) = Cron::read("30 2 * * *", Some("Europe/Riga")) else { return plan };
     let nights = cron.slots_after(now - DAY * 14);
     let length = MINUTE * 12;

@@ -192,7 +192,11 @@ async fn ids_that_somebody_else_has_here_are_left_to_them() {
     let url = new_database().await;
     let cronmon = CronMon::start_on(&url, None).await;
     let here: Uuid =
-        cronmon.create(json!({ "name": "here" })).await["monitor_id"].as_str().unwrap().parse().unwrap();
+        cronmon.create(json!({ "name": "here", "schedule": { "every": 60 } })).await["monitor_id"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
     let client = cronmon.pool.get().await.unwrap();
     client
         .batch_execute(&format!(

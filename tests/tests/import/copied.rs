@@ -172,8 +172,12 @@ async fn what_the_original_let_pass_is_put_right_and_said() {
     assert_eq!(shown["expected_duration"], json!(31_622_400));
     assert_eq!((&shown["status"], &shown["running"]), (&json!("late"), &json!(true)));
     assert_eq!(read(&cronmon, long).await["name"].as_str().unwrap().chars().count(), 4_096);
-    let slugs = [read(&cronmon, empty).await["slug"].clone(), read(&cronmon, twin).await["slug"].clone()];
-    assert_eq!(slugs, [json!("monitor"), json!("monitor-2")]);
+    let mut slugs = Vec::new();
+    for id in [empty, twin] {
+        slugs.push(read(&cronmon, id).await["slug"].as_str().unwrap().to_owned());
+    }
+    slugs.sort();
+    assert_eq!(slugs, ["monitor", "monitor-2"]);
     assert!(said.contains("2 monitors: a duration below 0 or above 31,622,400 s"), "{said}");
     assert!(said.contains("1 monitors: a name of more than 4,096 characters was cut"), "{said}");
     assert!(said.contains("1 monitors: they belong to nobody: the tenant is empty"), "{said}");
@@ -321,4 +325,47 @@ async fn keys_go_on_and_alert_configs_hear_what_their_switches_say() {
     ] {
         assert!(said.contains(sentence), "{sentence}\n{said}");
     }
+}
+
+#[tokio::test]
+async fn a_job_goes_on_with_the_key_that_started_it() {
+    let original = Original::start().await;
+    let monitor = original.monitor("acme", "backup").await;
+    let runs = original.job(monitor, MINUTE * 5, End::Running, None).await;
+    let key = Uuid::new_v4();
+    original
+        .sql(&format!(
+            "insert into api_key (api_key_id, key, tenant, name, masked)
+             values ('{key}', encode(sha256('Ab3xyzAb3xyzAb3xyzAb3xyzAb3xyzAb'), 'hex'), 'acme', 'web1', 'Ab3xy')"
+        ))
+        .await;
+    let (cronmon, _) = imported(&original).await;
+
+    let call = |path: String, body: Option<Value>| {
+        let cronmon = &cronmon;
+        async move {
+            let path = format!("/monitors/{monitor}/jobs/{path}");
+            cronmon.call_by_key("Ab3xyzAb3xyzAb3xyzAb3xyzAb3xyzAb", Method::POST, &path, body.as_ref()).await
+        }
+    };
+    let body = json!({ "succeeded": true, "output": "done" });
+    let answer = call(format!("{runs}/finish"), Some(body.clone())).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(answer.body["data"]["job_id"], json!(runs));
+    assert_eq!(answer.body["data"]["start_time"], json!(written(original.now - MINUTE * 5)));
+    let answer = call(format!("{runs}/finish"), Some(body)).await;
+    assert_eq!(
+        (answer.status.as_u16(), &answer.body["error"]["reason"]),
+        (400, &json!("Job Already Finished"))
+    );
+    let answer = call("start".to_owned(), None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let shown = read(&cronmon, monitor).await;
+    assert_eq!((&shown["status"], &shown["running"]), (&json!("up"), &json!(true)));
+    assert_eq!(shown["last_finished_job"]["output"], json!("done"));
+    let keys = cronmon.call(Method::GET, "/keys", None).await.body["data"].clone();
+    assert_eq!(
+        (&keys[0]["api_key_id"], &keys[0]["scope"], &keys[0]["last_used"]["monitor_id"]),
+        (&json!(key), &json!("ping"), &json!(monitor))
+    );
 }
