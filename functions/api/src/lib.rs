@@ -1,6 +1,7 @@
 //! Management over HTTP: monitors, their jobs and pings, alert configs, maintenance windows, keys, retention.
 //!
-//! Every path is listed here; each use case is one file with its types, its SQL and its handler.
+//! Every path is listed here, but those by which jobs are started and finished: the ping function answers them. Each
+//! use case is one file with its types, its SQL and its handler.
 
 mod alert_configs;
 mod answers;
@@ -73,7 +74,7 @@ pub async fn unavailable(why: &str) -> Response {
     with_headers(ApiError::unavailable(&why).into_response()).await
 }
 
-/// Every path, as `docs/openapi.yaml` must have them.
+/// Every path of this function, as `docs/openapi.yaml` must have them.
 pub fn paths() -> impl Iterator<Item = &'static str> {
     routes().into_iter().map(|(path, _)| path)
 }

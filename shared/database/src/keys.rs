@@ -64,10 +64,10 @@ impl Scope {
     }
 }
 
-/// The longest tenant, in characters, as for the claim of a token.
+/// The longest tenant, in characters.
 const LONGEST_TENANT: usize = 255;
 
-/// Whether a name can be a tenant's.
+/// Whether a name can be a tenant's. Postgres has no place for a NUL.
 ///
 /// # Errors
 /// What is wrong with it.

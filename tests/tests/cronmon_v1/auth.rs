@@ -95,12 +95,8 @@ async fn a_token_that_is_malformed_is_401(server: &Server) {
         format!("{}.{}.", parts[0], parts[1]),
         format!("{}.{forged}.{}", parts[0], parts[2]),
         format!("{token}x"),
-        format!("{token} "),
-        "é".repeat(3),
     ] {
-        if bad.is_ascii() && !bad.ends_with(' ') {
-            list(server, &format!("Bearer {bad}")).await.unauthenticated("'bad JWT': 401");
-        }
+        list(server, &format!("Bearer {bad}")).await.unauthenticated("'bad JWT': 401");
     }
 }
 

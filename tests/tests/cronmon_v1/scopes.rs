@@ -83,11 +83,11 @@ async fn a_key_of_scope_read_reads_and_changes_nothing(server: &Server) {
     for path in reads {
         let answer = server.with_key(&key, "GET", &path, "").await;
         answer.data("scope read may GET");
-        assert_eq!(
-            tenant.get(&path).await.data("a token")["name"],
-            answer.body["data"]["name"],
-            "it sees what a token sees"
-        );
+        let by_token = tenant.get(&path).await;
+        // The use of the key itself stands in the list of keys.
+        if path != "/keys" {
+            assert_eq!(by_token.body["data"], answer.body["data"], "it sees what a token sees");
+        }
         server.with_key(&key, "HEAD", &path, "").await.is(200, "scope read may HEAD");
     }
     for (method, path, body) in changes {
