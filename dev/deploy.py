@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import functions
@@ -38,6 +39,10 @@ def deploy(env: str) -> None:
         # It may ask, so it keeps the terminal.
         if subprocess.call(command, cwd=ROOT, env=functions.tool_environment()):
             raise Problem("sam could not deploy; the reason is above")
+    # It never expires: a log is no place for it.
+    if not sys.stdout.isatty():
+        print(f"a first API key, where no issuer of tokens is set: make key tenant={FIRST_TENANT} scope=manage env={env}")
+        return
     first = stack_key(python, env, FIRST_TENANT, "manage", "--first")
     if first:
         print(f"\nThe first API key, shown this once. It may do everything with the monitors of the tenant {FIRST_TENANT}:\n\n    X-API-Key: {first}\n")

@@ -70,6 +70,8 @@ pub(crate) struct ApiError {
     status: StatusCode,
     reason: &'static str,
     description: String,
+    /// Seconds.
+    retry_after: Option<i32>,
 }
 
 /// When to try again, in seconds, while the database can't be reached.
@@ -82,7 +84,7 @@ pub(crate) type ApiResult<T> = Result<T, ApiError>;
 
 impl ApiError {
     fn new(status: StatusCode, reason: &'static str, description: impl Into<String>) -> Self {
-        Self { status, reason, description: description.into() }
+        Self { status, reason, description: description.into(), retry_after: None }
     }
 
     /// The body is no JSON.
@@ -200,6 +202,12 @@ impl ApiError {
         )
     }
 
+    /// Again after so many seconds.
+    pub(crate) fn too_often(retry_after: i32, description: String) -> Self {
+        let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", description);
+        Self { retry_after: Some(retry_after), ..refused }
+    }
+
     /// Others of its kind are before it.
     pub(crate) fn busy() -> Self {
         Self::new(
@@ -244,8 +252,8 @@ impl From<deadpool_postgres::PoolError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let retry_after = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
-        error(self.status, self.reason, &self.description, retry_after)
+        let unavailable = (self.status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER);
+        error(self.status, self.reason, &self.description, self.retry_after.or(unavailable))
     }
 }
 

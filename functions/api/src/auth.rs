@@ -142,6 +142,7 @@ impl Verifier {
 
         // Signed by the issuer. From here on, what the token says is true.
         let claims = object("claims", claims)?;
+        is_no_id_token(&claims)?;
         check_times(&claims, now)?;
         self.check_issuer(&claims)?;
         self.check_audience(&claims)?;
@@ -215,6 +216,15 @@ fn algorithm(header: &Map<String, Value>) -> Result<Algorithm, Refused> {
         .and_then(Value::as_str)
         .and_then(Algorithm::from_name)
         .ok_or_else(|| Refused::new("InvalidAlgorithm", "alg is neither RS256 nor ES256"))
+}
+
+/// Keycloak says in the claims which of its tokens one is. One about who somebody is stands in places where none should
+/// that opens anything, such as the URL of a logout.
+fn is_no_id_token(claims: &Map<String, Value>) -> Result<(), Refused> {
+    match claims.get("typ").and_then(Value::as_str) {
+        Some("ID") => Err(Refused::new("InvalidToken", "it is an ID token")),
+        _ => Ok(()),
+    }
 }
 
 /// `exp` is required, `nbf` is not; both in seconds since 1970, possibly with a fraction.

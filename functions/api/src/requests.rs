@@ -33,7 +33,7 @@ pub(crate) use query::Query;
 const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The longest name, in characters.
-pub(crate) const LONGEST_NAME: usize = 4_096;
+const LONGEST_NAME: usize = 4_096;
 
 /// The tenant on whose behalf the request is made: of its bearer token, or where it has none of its API key.
 pub(crate) struct Caller(pub(crate) Tenant);
@@ -48,23 +48,37 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> ApiResult<Self> {
         let now = (app.clock)();
-        let (tenant, name) = match (parts.headers.get(AUTHORIZATION), parts.headers.get("x-api-key")) {
-            (None, Some(key)) => {
-                let key = key.to_str().unwrap_or_default();
-                let opened = opens(&app.pool, key, &parts.method, now).await?;
-                (opened.tenant, opened.name)
-            }
-            (authorization, _) => {
-                let authorization = authorization.and_then(|value| value.to_str().ok());
-                match app.verifier.verify(authorization, now).await {
-                    Ok(bearer) => (bearer.tenant, bearer.name),
-                    Err(refused) => return Err(ApiError::unauthorized(&refused)),
+        let (tenant, name, may_manage) =
+            match (parts.headers.get(AUTHORIZATION), parts.headers.get("x-api-key")) {
+                (None, Some(key)) => {
+                    let key = key.to_str().unwrap_or_default();
+                    let opened = opens(&app.pool, key, &parts.method, now).await?;
+                    (opened.tenant, opened.name, opened.may_manage)
                 }
-            }
-        };
+                (authorization, _) => {
+                    let authorization = authorization.and_then(|value| value.to_str().ok());
+                    match app.verifier.verify(authorization, now).await {
+                        Ok(bearer) => (bearer.tenant, bearer.name, true),
+                        Err(refused) => return Err(ApiError::unauthorized(&refused)),
+                    }
+                }
+            };
         let name = if name.trim().is_empty() { tenant.0.clone() } else { name };
         parts.extensions.insert(CallerName(name));
+        parts.extensions.insert(SeesSecrets(may_manage));
         Ok(Self(tenant))
+    }
+}
+
+/// Whether it may be shown what opens more than reading: ping URLs, and where webhooks lead. Comes after [`Caller`].
+#[derive(Clone, Copy)]
+pub(crate) struct SeesSecrets(pub(crate) bool);
+
+impl FromRequestParts<App> for SeesSecrets {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self(false)))
     }
 }
 

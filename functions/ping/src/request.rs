@@ -14,6 +14,24 @@ pub(crate) fn signal_id(headers: &HeaderMap, about: Uuid) -> Uuid {
     }
 }
 
+/// Between the two ends of a long body.
+pub(crate) const MARK: &[u8] = b"\n[...]\n";
+
+/// Keywords are looked for in so much of both ends of a body, in bytes: the search takes time under the monitor's lock.
+const SEARCHED_END: usize = 60_000;
+
+/// Where keywords are looked for in a body; `None`: in all of it.
+pub(crate) fn searched(body: &[u8]) -> Option<Vec<u8>> {
+    (body.len() > 2 * SEARCHED_END).then(|| both_ends(body, SEARCHED_END))
+}
+
+/// So much of each end of a body that is longer than both.
+pub(crate) fn both_ends(body: &[u8], length: usize) -> Vec<u8> {
+    let (head, _) = body.split_at(length);
+    let (_, tail) = body.split_at(body.len() - length);
+    [head, MARK, tail].concat()
+}
+
 pub(crate) fn user_agent(headers: &HeaderMap) -> Option<String> {
     let agent = headers.get(USER_AGENT)?;
     Some(String::from_utf8_lossy(agent.as_bytes()).chars().take(USER_AGENT_CHARACTERS).collect())

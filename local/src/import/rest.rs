@@ -54,6 +54,8 @@ const LEFT_KEYS: &str = "
             when f.tenant = '' then 'they belong to nobody: the tenant is empty'
             when f.key !~ '^[0-9a-f]{64}$' then 'what is kept of them is no SHA-256 in hex: they never opened anything'
             when k.tenant <> f.tenant then 'their id is another tenant''s here'
+            when exists (select from revoked_api_key r where encode(r.key_hash, 'hex') = f.key)
+                then 'they were revoked here'
             when k.api_key_id is null and exists (
                 select from api_key same where same.key_hash = decode(f.key, 'hex'))
                 then 'the same key is here already, by another id'
@@ -76,6 +78,7 @@ const INSERT_KEYS: &str = "
         last_used_at between '0001-01-01' and '9999-12-31'
         and last_used_monitor_id is not null and last_used_monitor_name is not null)) is_used (used)
     where place > $1 and place <= $2 and tenant <> '' and key ~ '^[0-9a-f]{64}$'
+      and not exists (select from revoked_api_key r where encode(r.key_hash, 'hex') = key)
     order by place
     on conflict do nothing";
 

@@ -179,7 +179,8 @@ const NEXT: &str = "\
 What to do next:
   1. Let clients call this CronMon instead of the original: the paths, the API keys and the ids are the same.
   2. Stop the original's monitor service, or both of them alert.
-  3. Run the import once more: what is new in the original is copied, and what was deleted here comes back.
+  3. Run the import once more: what is new in the original is copied. Monitors and alert configs that were deleted
+     here come back, keys do not.
   4. Look at the monitors, send a test of each alert config (POST /api/v1/alert-configs/{id}/test), and give the
      monitors a schedule: the original did not notice a job that never started.
 Late and failed jobs from before count as told: nobody hears of them, nor of their recovery.";

@@ -253,7 +253,8 @@ impl Refusal {
 
 /// What late-check would have written of the spool.
 async fn spool_something(cronmon: &CronMon) {
-    let statement = "insert into spool_watch (seen_at, empty_at, waiting) values (now(), now(), 0);
+    let statement = "insert into revoked_api_key values (sha256('x'), now());
+         insert into spool_watch (seen_at, empty_at, waiting) values (now(), now(), 0);
          insert into parked_signal values (gen_random_uuid(), now(), 'no signal', 'x');";
     cronmon.pool.get().await.unwrap().batch_execute(statement).await.unwrap();
 }

@@ -83,10 +83,10 @@ async fn a_key_of_scope_read_reads_and_changes_nothing(server: &Server) {
     for path in reads {
         let answer = server.with_key(&key, "GET", &path, "").await;
         answer.data("scope read may GET");
-        let by_token = tenant.get(&path).await;
         // The use of the key itself stands in the list of keys.
         if path != "/keys" {
-            assert_eq!(by_token.body["data"], answer.body["data"], "it sees what a token sees");
+            let by_token = without_what_opens_more(tenant.get(&path).await.body["data"].clone());
+            assert_eq!(answer.body["data"], by_token, "it sees what a token sees, but nothing that opens more");
         }
         server.with_key(&key, "HEAD", &path, "").await.is(200, "scope read may HEAD");
     }
@@ -195,4 +195,25 @@ async fn a_key_sees_its_tenant_alone(server: &Server) {
     let read = server.with_key(&key, "DELETE", &format!("/alert-configs/{config}"), "").await;
     read.no_config(&config, "a key sees its tenant alone");
     other.get(&format!("/alert-configs/{config}")).await.data("nothing was deleted");
+}
+
+fn without_what_opens_more(mut shown: Value) -> Value {
+    match &mut shown {
+        Value::Array(all) => all.iter_mut().for_each(|one| *one = without_what_opens_more(one.take())),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "ping_url" | "crontab_line" => *value = Value::Null,
+                    "url" => {
+                        let url = value.as_str().unwrap();
+                        let host = url.split('/').nth(2).unwrap();
+                        *value = format!("{}//{host}/************", url.split('/').next().unwrap()).into();
+                    }
+                    _ => *value = without_what_opens_more(value.take()),
+                }
+            }
+        }
+        _ => {}
+    }
+    shown
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use destinations::{DESTINATION_COLUMNS, Destination};
+use reqwest::Url;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_postgres::GenericClient;
@@ -14,7 +15,7 @@ use super::slack_token::mask;
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
-use crate::requests::{Caller, Ids};
+use crate::requests::{Caller, Ids, SeesSecrets};
 
 #[derive(Serialize)]
 pub(crate) struct ShownAlertConfig {
@@ -57,10 +58,15 @@ impl Broken {
 pub(crate) async fn read(
     State(app): State<App>,
     Caller(tenant): Caller,
+    SeesSecrets(sees_secrets): SeesSecrets,
     Ids([alert_config_id]): Ids<1>,
 ) -> ApiResult<Data<ShownAlertConfig>> {
     let client = app.pool.get().await?;
-    one_alert_config(&**client, &tenant, alert_config_id).await.map(Data::one)
+    let mut shown = one_alert_config(&**client, &tenant, alert_config_id).await?;
+    if !sees_secrets {
+        shown.hide_the_rest_of_the_url();
+    }
+    Ok(Data::one(shown))
 }
 
 /// The alert config as it is shown after every use case that is about one.
@@ -108,6 +114,16 @@ pub(super) async fn one_alert_config(
         monitors,
         warnings: Vec::new(),
     })
+}
+
+impl ShownAlertConfig {
+    /// The path of a webhook is often all that its receiver asks for.
+    fn hide_the_rest_of_the_url(&mut self) {
+        if let Some(Value::String(url)) = self.r#type.pointer_mut("/webhook/url") {
+            let origin = Url::parse(url).map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+            *url = format!("{origin}/************");
+        }
+    }
 }
 
 /// As it was given, but for what is secret. The URL of a webhook is shown: its owner has to tell it from others.

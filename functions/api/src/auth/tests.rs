@@ -366,6 +366,18 @@ async fn tenant_must_be_a_text_that_the_database_can_hold() {
     refused(&verifier, &signer.bearer(&claims_without("tenant")), "MissingRequiredClaim").await;
 }
 
+/// Keycloak's say `"typ": "ID"` in their claims; their audience is the client.
+#[tokio::test]
+async fn an_id_token_opens_nothing() {
+    let signer = Signer::es256("one");
+    let verifier = Issuer::with(&[&signer]).await.verifier();
+    refused(&verifier, &signer.bearer(&claims_with("typ", json!("ID"))), "InvalidToken").await;
+    for typ in [json!("Bearer"), json!("JWT"), Value::Null] {
+        let bearer = signer.bearer(&claims_with("typ", typ));
+        assert!(verifier.tenant(Some(&bearer), now()).await.is_ok());
+    }
+}
+
 #[tokio::test]
 async fn a_token_that_somebody_else_signed_is_refused() {
     let (ours, theirs) = (Signer::es256("one"), Signer::es256("one"));

@@ -12,6 +12,7 @@ use crate::auth::Tenant;
 pub(crate) struct Opened {
     pub(crate) tenant: Tenant,
     pub(crate) name: String,
+    pub(crate) may_manage: bool,
 }
 
 /// Whether the key opens management for this method: `read` for GET and HEAD, `manage` for all. Its use is written
@@ -39,7 +40,11 @@ pub(crate) async fn opens(pool: &Pool, key: &str, method: &Method, now: DateTime
         "read" => return Err(ApiError::scope_too_small(scope, "a change takes 'manage'")),
         _ => return Err(ApiError::scope_too_small(scope, "this takes 'read' or 'manage'")),
     }
-    Ok(Opened { tenant: Tenant(row.try_get("tenant")?), name: row.try_get("name")? })
+    Ok(Opened {
+        tenant: Tenant(row.try_get("tenant")?),
+        name: row.try_get("name")?,
+        may_manage: scope == "manage",
+    })
 }
 
 /// The tenant of a key that opens anything of management, for a host that has something to do for its callers.

@@ -113,7 +113,7 @@ pub(crate) async fn change(
             .await?;
     }
     let mut monitor =
-        one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
+        one_monitor(&*transaction, &tenant, monitor_id, Some(&app.public_url.base(&headers)), now).await?;
     let new_deliveries = made_deliveries(&*transaction).await?;
     transaction.commit().await?;
 

@@ -39,7 +39,7 @@ pub(crate) async fn create(
     let next_slot = if armed { first_slot(&rules.schedule, now) } else { None };
     expect(&*transaction, monitor_id, &rules.schedule, armed, next_slot, now).await?;
     let mut monitor =
-        one_monitor(&*transaction, &tenant, monitor_id, &app.public_url.base(&headers), now).await?;
+        one_monitor(&*transaction, &tenant, monitor_id, Some(&app.public_url.base(&headers)), now).await?;
     transaction.commit().await?;
 
     monitor.warnings.extend(unknown);

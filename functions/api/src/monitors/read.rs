@@ -13,25 +13,26 @@ use super::shown::{ShownMonitor, monitor_columns};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
-use crate::requests::{Caller, Ids};
+use crate::requests::{Caller, Ids, SeesSecrets};
 
 pub(crate) async fn read(
     State(app): State<App>,
     Caller(tenant): Caller,
+    SeesSecrets(sees_secrets): SeesSecrets,
     Ids([monitor_id]): Ids<1>,
     headers: HeaderMap,
 ) -> ApiResult<Data<ShownMonitor>> {
     let client = app.pool.get().await?;
-    let base_url = app.public_url.base(&headers);
-    one_monitor(&**client, &tenant, monitor_id, &base_url, (app.clock)()).await.map(Data::one)
+    let base_url = sees_secrets.then(|| app.public_url.base(&headers));
+    one_monitor(&**client, &tenant, monitor_id, base_url.as_deref(), (app.clock)()).await.map(Data::one)
 }
 
-/// The monitor as it is shown after every use case that is about one.
+/// The monitor as it is shown after every use case that is about one; its ping URL only with what that begins with.
 pub(super) async fn one_monitor(
     client: &impl GenericClient,
     tenant: &Tenant,
     monitor_id: Uuid,
-    base_url: &str,
+    base_url: Option<&str>,
     now: DateTime<Utc>,
 ) -> ApiResult<ShownMonitor> {
     let columns = monitor_columns("quiet_until(m, $3)");

@@ -29,7 +29,7 @@ pub(crate) async fn replace_ping_url(
         return Err(ApiError::no_monitor(monitor_id));
     }
     let base_url = app.public_url.base(&headers);
-    let monitor = one_monitor(&*transaction, &tenant, monitor_id, &base_url, (app.clock)()).await?;
+    let monitor = one_monitor(&*transaction, &tenant, monitor_id, Some(&base_url), (app.clock)()).await?;
     transaction.commit().await?;
     Ok(Data::one(monitor))
 }

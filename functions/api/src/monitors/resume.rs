@@ -46,7 +46,7 @@ pub(crate) async fn resume(
         )
         .await?;
     let base_url = app.public_url.base(&headers);
-    let mut monitor = one_monitor(&*transaction, &tenant, monitor_id, &base_url, now).await?;
+    let mut monitor = one_monitor(&*transaction, &tenant, monitor_id, Some(&base_url), now).await?;
     let new_deliveries = made_deliveries(&*transaction).await?;
     transaction.commit().await?;
 

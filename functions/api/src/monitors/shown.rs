@@ -67,8 +67,9 @@ pub(crate) struct ShownMonitor {
     quiet_ends_at: Option<DateTime<Utc>>,
     resume_on_ping: bool,
     keywords: Option<Keywords>,
-    ping_url: String,
-    crontab_line: String,
+    /// Whoever has it can ping; hidden from who may only read, as is the line for the crontab.
+    ping_url: Option<String>,
+    crontab_line: Option<String>,
     created_at: DateTime<Utc>,
     next_expected_at: Option<DateTime<Utc>>,
     due_at: Option<DateTime<Utc>>,
@@ -82,9 +83,10 @@ pub(crate) struct ShownMonitor {
 
 impl ShownMonitor {
     /// Reads [`monitor_columns`].
-    pub(super) fn of(row: &Row, base_url: &str) -> ApiResult<Self> {
+    pub(super) fn of(row: &Row, base_url: Option<&str>) -> ApiResult<Self> {
         let schedule = schedule_of(row)?;
-        let ping_url = format!("{base_url}/ping/{}", row.try_get::<_, Uuid>("ping_id")?);
+        let ping_id: Uuid = row.try_get("ping_id")?;
+        let ping_url = base_url.map(|base_url| format!("{base_url}/ping/{ping_id}"));
         let name: String = row.try_get("name")?;
         let expected_duration: Option<i32> = row.try_get("expected_duration")?;
         let paused_at: Option<DateTime<Utc>> = row.try_get("paused_at")?;
@@ -122,7 +124,7 @@ impl ShownMonitor {
             quiet_ends_at,
             resume_on_ping: row.try_get("resume_on_ping")?,
             keywords: Keywords::of(row)?,
-            crontab_line: crontab_line(&schedule, &ping_url),
+            crontab_line: ping_url.as_deref().map(|ping_url| crontab_line(&schedule, ping_url)),
             ping_url,
             schedule: shown_schedule(&schedule),
             created_at: row.try_get("created_at")?,

@@ -46,7 +46,7 @@ pub(super) async fn finish(State(app): State<App>, request: Request) -> Response
     answer(app, &parts, said, |counted| {
         let job = match counted {
             Counted::Job(job) => job,
-            Counted::Spooled { received_at, .. } => as_far_as_known(job_id, succeeded, received_at),
+            Counted::Kept { received_at, .. } => as_far_as_known(job_id, succeeded, received_at),
         };
         json(StatusCode::OK, &json!({ "data": Job { output, ..job } }))
     })
@@ -64,7 +64,7 @@ fn parse(bytes: &[u8]) -> Result<Finish, Reply> {
     }
 }
 
-/// The job while the database is away. When it began is in its id if it was started by the API; whether it is late
+/// The job while the database is away, or the monitor paused. When it began is in its id if it was started by the API; whether it is late
 /// nobody can tell, and the answer says no.
 fn as_far_as_known(job_id: Uuid, succeeded: bool, end: DateTime<Utc>) -> Job {
     let start = started_at(job_id).filter(|start| *start <= end);

@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::record::{Recorded, record_in_a_task};
-use crate::request::{signal_id, user_agent};
+use crate::request::{searched, signal_id, user_agent};
 use reply::Reply;
 
 pub(crate) fn router() -> Router<App> {
@@ -83,8 +83,8 @@ struct Said {
 /// What is answered when the signal counts, now or once the database has it.
 enum Counted {
     Job(Job),
-    /// It waits in the spool.
-    Spooled {
+    /// No job is known of it: it waits in the spool, or the monitor is paused.
+    Kept {
         signal_id: Uuid,
         received_at: DateTime<Utc>,
     },
@@ -94,9 +94,11 @@ enum Counted {
 async fn answer(app: App, parts: &Parts, said: Said, shown: impl FnOnce(Counted) -> Response) -> Response {
     // Once everything has arrived, as for other pings.
     let now = now(&app, parts);
+    let about = said.job_id.unwrap_or(said.monitor_id);
     let in_flight = app.in_flight.enter(now);
     let signal = ReceivedSignal {
-        signal_id: signal_id(&parts.headers, said.job_id.unwrap_or(said.monitor_id)),
+        // Bound to the key: while the database is away nobody can tell whether that is one.
+        signal_id: signal_id(&parts.headers, Uuid::new_v5(&about, &said.key_hash)),
         address: Address::Monitor { key_hash: said.key_hash, monitor_id: said.monitor_id },
         received_at: now,
         kind: said.kind,
@@ -104,34 +106,35 @@ async fn answer(app: App, parts: &Parts, said: Said, shown: impl FnOnce(Counted)
         exit_status: None,
         source_address: parts.extensions.get::<SourceAddress>().map(|source| source.0),
         user_agent: user_agent(&parts.headers),
+        searched: said.output.as_ref().and_then(|output| searched(output.as_bytes())),
         body: said.output.map(String::into_bytes),
-        searched: None,
     };
     let signal_id = signal.signal_id;
     let applied = match record_in_a_task(app, signal, in_flight).await {
         Recorded::Applied(applied) => applied,
-        Recorded::Spooled => return shown(Counted::Spooled { signal_id, received_at: now }),
+        Recorded::Spooled => return shown(Counted::Kept { signal_id, received_at: now }),
         Recorded::Refused => return Reply::Refused.into_response(),
         Recorded::Lost => return Reply::Unavailable.into_response(),
     };
-    let reply = match (applied.outcome, applied.job) {
-        (Outcome::Applied | Outcome::Repeated | Outcome::Created, Some(job)) => {
-            let mut response = shown(Counted::Job(job));
-            if !applied.new_deliveries.is_empty() {
-                response.extensions_mut().insert(NewDeliveries(applied.new_deliveries));
-            }
-            return response;
-        }
-        (Outcome::NoKey, _) => Reply::InvalidKey,
-        (Outcome::WrongScope, _) => Reply::WrongScope,
-        (Outcome::UnknownMonitor, _) => Reply::NoMonitor(said.monitor_id),
-        (Outcome::NoJob, _) => Reply::NoJob(said.job_id.unwrap_or_default(), said.monitor_id),
-        (Outcome::Finished, _) => Reply::Finished(said.job_id.unwrap_or_default()),
-        (Outcome::Limited { retry_after }, _) => Reply::RateLimited(retry_after),
+    let mut response = match applied.outcome {
+        Outcome::Applied | Outcome::Repeated | Outcome::Created => shown(match applied.job {
+            Some(job) => Counted::Job(job),
+            None => Counted::Kept { signal_id, received_at: now },
+        }),
+        Outcome::NoKey => Reply::InvalidKey.into_response(),
+        Outcome::WrongScope => Reply::WrongScope.into_response(),
+        Outcome::UnknownMonitor => Reply::NoMonitor(said.monitor_id).into_response(),
+        Outcome::NoJob => Reply::NoJob(about, said.monitor_id).into_response(),
+        Outcome::Finished => Reply::Finished(about).into_response(),
+        Outcome::Limited { retry_after } => Reply::RateLimited(retry_after).into_response(),
         // Whoever records puts it into the spool.
-        (Outcome::Behind | Outcome::Applied | Outcome::Repeated | Outcome::Created, _) => Reply::Unavailable,
+        Outcome::Behind => Reply::Unavailable.into_response(),
     };
-    reply.into_response()
+    // One that does not count lets fall due what was due before it, too.
+    if !applied.new_deliveries.is_empty() {
+        response.extensions_mut().insert(NewDeliveries(applied.new_deliveries));
+    }
+    response
 }
 
 fn now(app: &App, parts: &Parts) -> DateTime<Utc> {

@@ -25,8 +25,8 @@ pub(super) async fn start(State(app): State<App>, request: Request) -> Response 
     answer(app, &parts, said, |counted| {
         let job_id = match counted {
             Counted::Job(job) => job.job_id,
-            // It will be the job's once the database has it.
-            Counted::Spooled { signal_id, .. } => signal_id,
+            // It will be the job's once the database has it; in a pause there is none.
+            Counted::Kept { signal_id, .. } => signal_id,
         };
         json(StatusCode::OK, &json!({ "data": { "job_id": job_id } }))
     })

@@ -2,14 +2,10 @@
 
 use bytes::Bytes;
 
+use crate::request::{MARK, both_ends, searched};
+
 /// As clients know it from the `Ping-Body-Limit` header, in bytes.
 const KEPT: usize = 10_000;
-
-const MARK: &[u8] = b"\n[...]\n";
-
-/// Of a longer body keywords are looked for in so much of both ends, in bytes: the search takes time under the
-/// monitor's lock.
-const SEARCHED_END: usize = 60_000;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct KeptBody {
@@ -28,14 +24,8 @@ pub(super) fn keep(body: Bytes) -> KeptBody {
         return KeptBody { kept: Some(body.into()), searched: None };
     }
     let kept = both_ends(&body, (KEPT - MARK.len()) / 2);
-    let searched = if body.len() > 2 * SEARCHED_END { both_ends(&body, SEARCHED_END) } else { body.into() };
+    let searched = searched(&body).unwrap_or_else(|| body.into());
     KeptBody { kept: Some(kept), searched: Some(searched) }
-}
-
-fn both_ends(body: &[u8], length: usize) -> Vec<u8> {
-    let (head, _) = body.split_at(length);
-    let (_, tail) = body.split_at(body.len() - length);
-    [head, MARK, tail].concat()
 }
 
 #[cfg(test)]
