@@ -5,8 +5,8 @@ alter table alert_config
     -- The channel, as Slack's API takes it, and the bot's token, which is sent to Slack and shown to nobody.
     add column slack_channel text,
     add column slack_token text,
-    -- When a test was last sent to it.
-    add column tested_at timestamptz,
+    -- Since when a test is on its way to it; null: none is.
+    add column testing_since timestamptz,
     drop constraint alert_config_type_check,
     add constraint alert_config_type_check check (type in ('webhook', 'slack')) not valid,
     add constraint alert_config_destination check (

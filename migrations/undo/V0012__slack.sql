@@ -7,5 +7,5 @@ alter table alert_config
     add constraint alert_config_type_check check (type in ('webhook')),
     drop column slack_channel,
     drop column slack_token,
-    drop column tested_at,
+    drop column testing_since,
     alter column url set not null;

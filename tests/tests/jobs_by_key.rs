@@ -11,6 +11,9 @@ use cronmon_tests::process::Process;
 use cronmon_tests::proxy::{Proxy, port_of};
 use cronmon_tests::tokens::Issuer;
 use cronmon_tests::{CronMon, Receiver};
+use database::signals::{Address, ReceivedSignal};
+use database::spool::{Replayed, Why, replay, to_text};
+use domain::SignalKind;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -134,6 +137,102 @@ async fn a_repeated_idempotency_key_starts_one_job_and_finishes_it_once() {
     cronmon.set_clock(cronmon.now() + Span::seconds(9));
     assert_eq!(post(&path, json!({ "succeeded": true })).await, (200, job));
     assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 2);
+}
+
+/// In a pause signals are only recorded. Whoever sent one is told that it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_paused_monitor_starts_and_finishes_are_recorded_and_what_began_before_ends_once() {
+    let cronmon = CronMon::start().await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    let (monitor, key) = (original(&cronmon).await, cronmon.new_key("ping").await);
+    let before = start(&cronmon, &key, &monitor).await;
+    let path = |verb: &str| format!("/monitors/{}/{verb}", monitor["monitor_id"].as_str().unwrap());
+    assert_eq!(cronmon.call(Method::POST, &path("pause"), None).await.status, 200);
+    cronmon.set_clock(cronmon.now() + Span::seconds(1));
+    let within = start(&cronmon, &key, &monitor).await;
+    cronmon.set_clock(cronmon.now() + Span::seconds(1));
+    let ended = start(&cronmon, &key, &monitor).await;
+    let answer = finish(&cronmon, &key, &monitor, &ended, json!({ "succeeded": false })).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["data"]["job_id"]), (200, &json!(ended)));
+    assert_eq!(answer.body["data"]["succeeded"], false);
+    let again = finish(&cronmon, &key, &monitor, &ended, json!({ "succeeded": false })).await;
+    assert_eq!(
+        (again.status.as_u16(), &again.body["error"]["reason"]),
+        (400, &json!("Job Already Finished"))
+    );
+    assert_eq!(count(&cronmon.pool, "select count(*) from signal where kind <> 'pause'").await, 4);
+    cronmon.deliver().await;
+    assert!(receiver.heard().is_empty());
+
+    // What began before or in the pause ends after it, each once, and a failure is told.
+    assert_eq!(cronmon.call(Method::POST, &path("resume"), None).await.status, 200);
+    for job in [&before, &within] {
+        cronmon.set_clock(cronmon.now() + Span::seconds(1));
+        let answer = finish(&cronmon, &key, &monitor, job, json!({ "succeeded": false })).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.body["data"]["succeeded"], false);
+        let again = finish(&cronmon, &key, &monitor, job, json!({ "succeeded": true })).await;
+        assert_eq!(
+            (again.status.as_u16(), &again.body["error"]["reason"]),
+            (400, &json!("Job Already Finished"))
+        );
+    }
+    cronmon.deliver().await;
+    assert_eq!(receiver.types_about("backup"), ["failed", "failed"]);
+}
+
+/// Two starts that others sent go into the spool; the later is applied first, and the earlier opens no job.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_failure_of_a_start_that_was_overtaken_is_told() {
+    let cronmon = CronMon::start().await;
+    let receiver = Receiver::start().await;
+    cronmon.hear_everything_at(&receiver.url).await;
+    let (monitor, key) = (original(&cronmon).await, cronmon.new_key("ping").await);
+    cronmon.set_clock(cronmon.now() + Span::seconds(10));
+    start(&cronmon, &key, &monitor).await;
+    let overtaken = ReceivedSignal {
+        address: Address::Monitor {
+            key_hash: domain::key::hash(&key),
+            monitor_id: monitor["monitor_id"].as_str().unwrap().parse().unwrap(),
+        },
+        signal_id: Uuid::now_v7(),
+        received_at: cronmon.now() - Span::seconds(5),
+        kind: SignalKind::Start,
+        rid: None,
+        exit_status: None,
+        source_address: None,
+        user_agent: None,
+        body: None,
+        searched: None,
+    };
+    let text = to_text(&overtaken, Why::Away).unwrap();
+    let replayed = replay(&cronmon.pool, &text, Some(cronmon.now())).await.unwrap();
+    assert!(matches!(replayed, Replayed::Applied(_)));
+    let job = overtaken.signal_id.to_string();
+    let answer = finish(&cronmon, &key, &monitor, &job, json!({ "succeeded": false })).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let again = finish(&cronmon, &key, &monitor, &job, json!({ "succeeded": false })).await;
+    assert_eq!(again.status, 400, "{}", again.body);
+    cronmon.deliver().await;
+    assert_eq!(receiver.types_about("backup"), ["failed"]);
+}
+
+/// Nobody but who has the key can make another's repetition of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idempotency_key_is_bound_to_the_api_key() {
+    let cronmon = CronMon::start().await;
+    let monitor = original(&cronmon).await;
+    let mut jobs = Vec::new();
+    for _ in 0..2 {
+        let key = cronmon.new_key("ping").await;
+        let request = cronmon.http.post(format!("{}/api/v1{}/start", cronmon.url, jobs_of(&monitor)));
+        let request = request.header("x-api-key", key).header("idempotency-key", "2026-11-22");
+        let answer: Value =
+            serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        jobs.push(answer["data"]["job_id"].clone());
+    }
+    assert_ne!(jobs[0], jobs[1]);
 }
 
 /// The row of a key is written by whoever finds it free, and nobody waits for it.

@@ -47,9 +47,9 @@ pub(crate) async fn before_a_connection() -> ApiResult<SemaphorePermit<'static>>
     turn_of(&TURN, PATIENCE).await
 }
 
-/// Tests of alert configs go out one at a time in a process: nobody makes it send a flood.
+/// Few tests of alert configs go out at a time in a process, whosever they are: nobody makes it send a flood.
 pub(crate) async fn to_send_a_test() -> ApiResult<SemaphorePermit<'static>> {
-    static TURN: Semaphore = Semaphore::const_new(1);
+    static TURN: Semaphore = Semaphore::const_new(8);
     turn_of(&TURN, PATIENCE_OF_A_TEST).await
 }
 

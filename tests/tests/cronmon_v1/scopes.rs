@@ -1,7 +1,7 @@
 //! Ours: keys with a scope and an expiry. The original's open start and finish alone, for ever.
 
 use chrono::{Duration, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::server::{Key, Server, Tenant, has, new_id, slack_config};
 use crate::slack::Slack;
@@ -86,7 +86,10 @@ async fn a_key_of_scope_read_reads_and_changes_nothing(server: &Server) {
         // The use of the key itself stands in the list of keys.
         if path != "/keys" {
             let by_token = without_what_opens_more(tenant.get(&path).await.body["data"].clone());
-            assert_eq!(answer.body["data"], by_token, "it sees what a token sees, but nothing that opens more");
+            assert_eq!(
+                answer.body["data"], by_token,
+                "it sees what a token sees, but nothing that opens more"
+            );
         }
         server.with_key(&key, "HEAD", &path, "").await.is(200, "scope read may HEAD");
     }

@@ -115,6 +115,39 @@ async fn what_a_key_opens_is_its_scope() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_may_only_read_is_shown_nothing_that_opens_more() {
+    let cronmon = CronMon::start().await;
+    let monitor = cronmon.create(json!({ "name": "a", "schedule": { "every": 60 } })).await;
+    let (read, manage) = (cronmon.new_key("read").await, cronmon.new_key("manage").await);
+    for path in [path(&monitor), "/monitors".to_owned()] {
+        let shown = async |key: &str| {
+            let data = cronmon.call_by_key(key, Method::GET, &path, None).await.body["data"].clone();
+            let one = data.get(0).unwrap_or(&data).clone();
+            (one["ping_url"].clone(), one["crontab_line"].clone())
+        };
+        assert_eq!(shown(&read).await, (Value::Null, Value::Null), "{path}");
+        assert_eq!(shown(&manage).await, (monitor["ping_url"].clone(), monitor["crontab_line"].clone()));
+    }
+    for (url, shown) in [
+        (
+            "https://user:secret@hooks.example.com:8443/services/T0/B0?key=secret",
+            "https://hooks.example.com:8443",
+        ),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1"),
+        ("https://example.com", "https://example.com"),
+    ] {
+        let config = cronmon.hear_everything_at(url).await;
+        let path = format!("/alert-configs/{}", config["alert_config_id"].as_str().unwrap());
+        let told = async |key: &str| {
+            let config = cronmon.call_by_key(key, Method::GET, &path, None).await.body["data"].clone();
+            config["type"]["webhook"]["url"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(told(&read).await, format!("{shown}/************"));
+        assert_eq!(told(&manage).await, url);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_unknown_revoked_or_expired_opens_nothing() {
     let cronmon = CronMon::start().await;
     let monitor = cronmon.create(json!({ "name": "a", "schedule": { "every": 60 } })).await;

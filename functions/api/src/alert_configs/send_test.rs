@@ -4,6 +4,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
+use database::DatabaseError;
 use destinations::{Answer, DESTINATION_COLUMNS, Destination, Message, Test, Verdict};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -14,9 +15,14 @@ use crate::auth::Tenant;
 use crate::requests::{Caller, CallerName, Ids};
 use crate::turns::to_send_a_test;
 
-/// So many alert configs of a tenant may be tested in so many seconds.
-const TESTS: i64 = 3;
-const SECONDS: i32 = 10;
+/// Tests of a tenant on their way at once.
+const AT_ONCE: i64 = 2;
+
+/// Seconds after which one is over, whatever became of who sent it.
+const LONGEST_TEST: f64 = 20.0;
+
+/// Seconds after which another try is worth it.
+const RETRY_AFTER: i32 = 5;
 
 pub(crate) async fn send_test(
     State(app): State<App>,
@@ -27,10 +33,17 @@ pub(crate) async fn send_test(
     let now = (app.clock)();
     // No connection is held while it waits and sends.
     let (name, destination) = where_to(&app, &tenant, alert_config_id).await?;
-    may_send(&app, &tenant, alert_config_id, now).await?;
-    let _turn = to_send_a_test().await?;
+    begin(&app, &tenant, alert_config_id, now).await?;
     let message = Message::Test(Test { at: now, alert_config_id, name, caller });
-    let answer = app.senders.send(&destination, Uuid::new_v4(), &message).await;
+    let answer = match to_send_a_test().await {
+        Ok(_turn) => Ok(app.senders.send(&destination, Uuid::new_v4(), &message).await),
+        Err(busy) => Err(busy),
+    };
+    if let Err(e) = end(&app, &tenant, alert_config_id).await {
+        // It counts until its time is over.
+        tracing::error!("the end of a test could not be written down: {e}");
+    }
+    let answer = answer?;
     if answer.verdict == Verdict::Delivered {
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -52,39 +65,46 @@ async fn where_to(app: &App, tenant: &Tenant, alert_config_id: Uuid) -> ApiResul
     Ok((row.try_get("name")?, Destination::of(row)?))
 }
 
-/// A destination that never answers takes one of the few requests that management has at once, so a tenant's tests are
-/// counted. Two at once may pass the limit by one.
-async fn may_send(
-    app: &App,
-    tenant: &Tenant,
-    alert_config_id: Uuid,
-    now: DateTime<Utc>,
-) -> ApiResult<()> {
+/// A destination that never answers takes one of the few requests that management has at once, so few tests of a tenant
+/// may be on their way. Two that begin at once may pass the limit by one.
+async fn begin(app: &App, tenant: &Tenant, alert_config_id: Uuid, now: DateTime<Utc>) -> ApiResult<()> {
     // Relies on the primary key and the index alert_config_of_tenant.
-    let marked = app
+    let begun = app
         .pool
         .get()
         .await?
         .execute_typed(
-            "update alert_config set tested_at = $3
-             where alert_config_id = $1 and tenant = $2 and (
-                 select count(*) from alert_config c
-                 where c.tenant = $2 and c.tested_at > $3 - make_interval(secs => $4)) < $5",
+            "update alert_config set testing_since = $3
+             where alert_config_id = $1 and tenant = $2
+               and (testing_since is null or testing_since <= $3 - make_interval(secs => $4))
+               and (select count(*) from alert_config c
+                    where c.tenant = $2 and c.testing_since > $3 - make_interval(secs => $4)) < $5",
             &[
                 (&alert_config_id, Type::UUID),
                 (&tenant.0, Type::TEXT),
                 (&now, Type::TIMESTAMPTZ),
-                (&f64::from(SECONDS), Type::FLOAT8),
-                (&TESTS, Type::INT8),
+                (&LONGEST_TEST, Type::FLOAT8),
+                (&AT_ONCE, Type::INT8),
             ],
         )
         .await?;
-    if marked == 0 {
-        return Err(ApiError::too_often(
-            SECONDS,
-            format!("{TESTS} alert configs were tested in the last {SECONDS} seconds; wait a little."),
-        ));
+    if begun == 0 {
+        let why = format!("A test of it, or {AT_ONCE} of others, are on their way; wait for their end.");
+        return Err(ApiError::too_often(RETRY_AFTER, why));
     }
+    Ok(())
+}
+
+/// The next one need not wait any more.
+async fn end(app: &App, tenant: &Tenant, alert_config_id: Uuid) -> Result<(), DatabaseError> {
+    app.pool
+        .get()
+        .await?
+        .execute_typed(
+            "update alert_config set testing_since = null where alert_config_id = $1 and tenant = $2",
+            &[(&alert_config_id, Type::UUID), (&tenant.0, Type::TEXT)],
+        )
+        .await?;
     Ok(())
 }
 
