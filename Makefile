@@ -25,7 +25,7 @@ test: ## check, the template, and the end-to-end tests
 	@$(PYTHON) dev/stages.py test
 
 .PHONY: test-all
-test-all: ## test, with the functions as they are shipped, the long end-to-end tests, schemathesis, sam local and cargo-deny
+test-all: ## test, with the functions as they are shipped, the long end-to-end tests, tokens from Keycloak, schemathesis, sam local and cargo-deny
 	@$(PYTHON) dev/stages.py test-all
 
 .PHONY: soak
@@ -33,7 +33,7 @@ soak: ## 100,000 random histories, others each time, on the database and the mod
 	@$(PYTHON) dev/stages.py soak
 
 .PHONY: bench
-bench: bench-cold bench-ping bench-lateness ## all measurements, one after another
+bench: bench-cold bench-ping bench-lateness bench-api ## all measurements, one after another
 
 .PHONY: bench-cold
 bench-cold: ## how fast the functions start
@@ -47,6 +47,10 @@ bench-ping: ## how many pings a second, beside the bare writes by pgbench
 bench-lateness: ## what lateness costs among 10,000 to 1,000,000 monitors: make bench-lateness sizes=10000 for a quick look
 	@$(PYTHON) dev/bench_lateness.py '$(subst ','\'',$(sizes))'
 
+.PHONY: bench-api
+bench-api: ## what the lists of the API cost, with 1,000 monitors of 100 jobs; fails above 2 statements or 20 ms
+	@$(PYTHON) dev/bench_api.py
+
 .PHONY: token
 token: ## a token for the local API: make token tenant=acme
 	@$(PYTHON) dev/run.py token '$(subst ','\'',$(tenant))'
@@ -55,9 +59,21 @@ token: ## a token for the local API: make token tenant=acme
 key: ## an API key, which needs no issuer of tokens: make key tenant=acme scope=manage; with env=prod one of that stack
 	@$(PYTHON) dev/run.py key '$(subst ','\'',$(tenant))' '$(subst ','\'',$(scope))' '$(subst ','\'',$(env))'
 
+.PHONY: keycloak
+keycloak: ## a Keycloak with the realm of keycloak/realm.json, for make run; needs Java 17 and Maven; ctrl-C ends it
+	@$(PYTHON) dev/keycloak.py
+
 .PHONY: migrate
 migrate: ## bring the schema up to date, in DATABASE_URL or the local database
 	@$(PYTHON) dev/run.py migrate up
+
+.PHONY: import
+import: ## copy an original CronMon's database into DATABASE_URL or the local one: make import FROM=postgres://...
+	@$(PYTHON) dev/run.py import '$(subst ','\'',$(FROM))'
+
+.PHONY: seed
+seed: ## replace all data of a tenant in the local database by test data, every state at a glance: make seed tenant=acme
+	@$(PYTHON) dev/run.py seed '$(subst ','\'',$(tenant))'
 
 .PHONY: deploy
 deploy: ## build for AWS and deploy to the stack of samconfig.toml: make deploy env=prod; dev without

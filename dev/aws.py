@@ -30,7 +30,7 @@ POLL_SECONDS = 0.3
 # What our longest function may take, and its build before.
 INVOKE_LIMIT = 600.0
 LONGEST_MESSAGE = 256 * 1024
-COLOURS = {"warning": "\x1b[1;33m", "late": "\x1b[1;33m", "notice": "\x1b[1;33m", "recovered": "\x1b[1;32m"}
+COLOURS = {"warning": "\x1b[1;33m", "late": "\x1b[1;33m", "notice": "\x1b[1;33m", "recovered": "\x1b[1;32m", "test": "\x1b[1;36m"}
 FAILED_COLOUR, NO_COLOUR = "\x1b[1;31m", "\x1b[0m"
 
 
@@ -248,7 +248,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def print_alert(message: Event) -> None:
     """`late  demo  expected 14:02:05, nothing came by 14:02:07; last success 14:02:00`"""
-    # A notice is about no monitor.
+    # A notice is about no monitor, and so is a test.
     kind, monitor = str(message.get("type")), message.get("monitor") or {"name": "CronMon"}
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     begin, end = (COLOURS.get(kind, FAILED_COLOUR), NO_COLOUR) if colours else ("", "")

@@ -90,6 +90,7 @@ def settings(database_url: str, queues: dict[str, str], sqs: str, certs_url: str
         "PUBLIC_URL": public_url,
         "KEYCLOAK_CERTS_URL": certs_url,
         "ALLOWED_NETWORKS": networks,
+        "SLACK_API_URL": os.environ.get("SLACK_API_URL") or "https://slack.com/api",
         "AWS_ENDPOINT_URL": sqs,
         **CREDENTIALS,
         **queues,

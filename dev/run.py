@@ -4,6 +4,8 @@
     python3 dev/run.py token TENANT
     python3 dev/run.py key TENANT SCOPE [ENV]
     python3 dev/run.py migrate up|revert|redo
+    python3 dev/run.py import postgres://...
+    python3 dev/run.py seed [TENANT] [--yes]
 
 DATABASE_URL chooses another database, KEYCLOAK_CERTS_URL real tokens instead of development ones, PORT another port than 8000.
 """
@@ -151,11 +153,16 @@ def print_key(tenant: str, scope: str) -> int:
         return subprocess.call([str(binary("cronmon")), "key", tenant, scope], cwd=ROOT, env=env)
 
 
-def migrate(direction: str) -> int:
+def on_database(*arguments: str) -> int:
+    """cronmon with these arguments, on DATABASE_URL or the database of `make run`."""
     need_rust()
     with database(stop=False) as url:
         build("cronmon", quiet=True)
-        return subprocess.call([str(binary("cronmon")), "migrate", direction], cwd=ROOT, env={**os.environ, "DATABASE_URL": url})
+        try:
+            return subprocess.call([str(binary("cronmon")), *arguments], cwd=ROOT, env={**os.environ, "DATABASE_URL": url})
+        except Stop:
+            # The terminal sends ctrl-C to the child too, which leaves nothing half done.
+            return 130
 
 
 def command(arguments: list[str]) -> int:
@@ -173,8 +180,14 @@ def command(arguments: list[str]) -> int:
             return subprocess.call([sys.executable, str(ROOT / "dev" / "deploy.py"), arguments[3], "key", tenant, scope])
         return print_key(tenant, scope)
     if len(arguments) == 2 and arguments[0] == "migrate" and arguments[1] in ("up", "revert", "redo"):
-        return migrate(arguments[1])
-    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | key TENANT SCOPE [ENV] | migrate up|revert|redo")
+        return on_database(*arguments)
+    if len(arguments) == 2 and arguments[0] == "import":
+        if not arguments[1]:
+            raise Problem("make import FROM=postgres://user:password@host/name: the database of the original CronMon")
+        return on_database(*arguments)
+    if arguments[:1] == ["seed"]:
+        return on_database("seed", *(part for part in arguments[1:] if part))
+    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | key TENANT SCOPE [ENV] | migrate up|revert|redo | import URL | seed [TENANT] [--yes]")
 
 
 if __name__ == "__main__":

@@ -24,10 +24,6 @@ migrate-revert:
 migrate-redo:
 	@$(PYTHON) dev/run.py migrate redo
 
-.PHONY: seed
-seed:
-	@echo "make seed: not there yet: there is no test data to insert" >&2; exit 1
-
 .PHONY: shell
 shell:
 	@$(PYTHON) dev/postgres.py psql postgres

@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Callable, Iterator
 
 import functions
+import keycloak_test
 import openapi
 import sam_local
 import wheels
@@ -166,6 +167,7 @@ Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
 CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", forbidden_crates)]
 TEMPLATE: Stage = ("template", template)
+KEYCLOAK: Stage = ("tokens from Keycloak", keycloak_test.test)
 SAM_LOCAL: Stage = ("sam local", sam_local.test)
 ANSWERS: Stage = ("the answers beside docs/openapi.yaml", openapi.answers)
 SCHEMATHESIS: Stage = ("what schemathesis finds", openapi.schemathesis)
@@ -176,6 +178,7 @@ COMMANDS: dict[str, list[Stage]] = {
     "test-coverage": [("coverage", coverage)],
     "check": CHECK,
     "template": [TEMPLATE],
+    "keycloak": [KEYCLOAK],
     "sam-local": [SAM_LOCAL],
     "schemathesis": [SCHEMATHESIS],
     "soak": [("random histories", histories)],
@@ -186,6 +189,7 @@ COMMANDS: dict[str, list[Stage]] = {
         TEMPLATE,
         ("the functions as they are shipped", shipped_functions),
         ("end-to-end tests, the long ones too", soak),
+        KEYCLOAK,
         ANSWERS,
         SCHEMATHESIS,
         SAM_LOCAL,

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use database::due::{DueDelivery, due_deliveries};
 use database::{DatabaseError, Pool};
+use destinations::Senders;
 use http_common::Clock;
-use notify::webhook::Webhooks;
 use notify::{After, Claimed, claim, deliver};
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
@@ -38,7 +38,7 @@ const GATHER: Duration = Duration::from_millis(5);
 /// `work` is notified of new deliveries.
 pub(crate) async fn run(
     pool: Pool,
-    webhooks: Webhooks,
+    senders: Senders,
     clock: Clock,
     work: Arc<Notify>,
     mut stopped: Receiver<bool>,
@@ -48,7 +48,7 @@ pub(crate) async fn run(
     let mut trouble = Trouble::default();
     while !*stopped.borrow() {
         found.wanted |= sends.forget_ended();
-        match send_some(&pool, &webhooks, &clock, &mut found, &mut sends).await {
+        match send_some(&pool, &senders, &clock, &mut found, &mut sends).await {
             Ok(()) => trouble.over("deliveries go out again"),
             Err(e) => trouble.is(&format!("deliveries can't be claimed: {e}")),
         }
@@ -71,7 +71,7 @@ pub(crate) async fn run(
 /// Claims and sends as much as there is room for.
 async fn send_some(
     pool: &Pool,
-    webhooks: &Webhooks,
+    senders: &Senders,
     clock: &Clock,
     found: &mut Found,
     sends: &mut Sends,
@@ -92,8 +92,8 @@ async fn send_some(
     let most = i64::try_from(ids.len()).unwrap_or(i64::MAX);
     for claimed in claim(pool, &ids, Some(clock()), most).await? {
         if let Some(due) = next.iter().find(|due| due.delivery_id == claimed.delivery_id()) {
-            let (pool, webhooks) = (pool.clone(), webhooks.clone());
-            sends.begin(due, async move { deliver(&pool, &webhooks, claimed, Claimed::now).await });
+            let (pool, senders) = (pool.clone(), senders.clone());
+            sends.begin(due, async move { deliver(&pool, &senders, claimed, Claimed::now).await });
         }
     }
     Ok(())

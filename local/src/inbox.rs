@@ -26,6 +26,11 @@ const LONGEST_MESSAGE: usize = 256 * 1024;
 /// The ids of the inboxes' alert configs are made from their tenants' names, so that each tenant has one.
 const IDS: Uuid = Uuid::from_u128(0x9a6f_0c1e_5c1b_4f0e_8a53_1d1f_6a7b_3c20);
 
+/// The alert config of a tenant's inbox.
+pub(crate) fn id_of(tenant: &str) -> Uuid {
+    Uuid::new_v5(&IDS, tenant.as_bytes())
+}
+
 #[derive(Clone)]
 pub(crate) struct Inbox {
     pool: Pool,
@@ -87,7 +92,7 @@ impl Inbox {
                  ) values ($1, $2, 'inbox', $3, true, true, true, true, true, 'webhook', $4)
                  on conflict (alert_config_id) do nothing",
                 &[
-                    (&Uuid::new_v5(&IDS, tenant.as_bytes()), Type::UUID),
+                    (&id_of(tenant), Type::UUID),
                     (&tenant, Type::TEXT),
                     (&(self.clock)(), Type::TIMESTAMPTZ),
                     (&&*self.url, Type::TEXT),
@@ -138,7 +143,7 @@ async fn seed(State(inbox): State<Inbox>, request: Request, next: Next) -> Respo
 #[derive(Deserialize)]
 struct Message {
     r#type: String,
-    /// A notice is about none.
+    /// A notice is about none, and so is a test.
     monitor: Option<Monitor>,
     reason: String,
 }
@@ -164,6 +169,7 @@ fn line(message: &Message, colours: bool) -> String {
         (false, _) => ("", ""),
         (true, "late" | "warning" | "notice") => ("\x1b[1;33m", "\x1b[0m"),
         (true, "recovered") => ("\x1b[1;32m", "\x1b[0m"),
+        (true, "test") => ("\x1b[1;36m", "\x1b[0m"),
         (true, _) => ("\x1b[1;31m", "\x1b[0m"),
     };
     let kind = plain(&message.r#type);
@@ -192,5 +198,8 @@ mod tests {
         assert_eq!(line(&message, true), "\x1b[1;33mlate\x1b[0m  de\u{fffd}[2Jmo\u{fffd}  expected 14:02:05");
         let notice = Message { r#type: "notice".into(), monitor: None, reason: "no ping".into() };
         assert_eq!(line(&notice, false), "notice  CronMon  no ping");
+        let reason = "Test alert triggered by 'Ann'".to_owned();
+        let test = Message { r#type: "test".into(), monitor: None, reason };
+        assert_eq!(line(&test, true), "\x1b[1;36mtest\x1b[0m  CronMon  Test alert triggered by 'Ann'");
     }
 }

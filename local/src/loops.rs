@@ -8,11 +8,11 @@ use database::due::Until;
 use database::outages::{Ending, end_tick};
 use database::spool::watch;
 use database::{DatabaseError, Pool};
+use destinations::Senders;
 use http_common::Clock;
 use late_check::heartbeat::Heartbeat;
 use late_check::old_history;
 use late_check::replay::replay_batch;
-use notify::webhook::Webhooks;
 use ping::InFlight;
 use tokio::sync::Notify;
 use tokio::sync::watch::Receiver;
@@ -80,7 +80,7 @@ pub(crate) struct Watch {
 /// `work` is notified of new deliveries.
 pub(crate) async fn run(
     pool: Pool,
-    webhooks: Webhooks,
+    senders: Senders,
     clock: Clock,
     pings: PingsOnTheirWay,
     watch: Watch,
@@ -92,7 +92,7 @@ pub(crate) async fn run(
         ticks(pool.clone(), pings, watch.clone(), work.clone(), stopped.clone()),
         replays(pool.clone(), watch.beats, spool, work.clone(), stopped.clone()),
         history(pool.clone(), clock.clone(), stopped.clone()),
-        deliveries::run(pool, webhooks, clock, work, stopped),
+        deliveries::run(pool, senders, clock, work, stopped),
     );
 }
 

@@ -3,9 +3,11 @@
 
 mod beats;
 mod deliveries;
+mod import;
 mod inbox;
 mod loops;
 mod ping_spool;
+mod seed;
 mod serve;
 mod settings;
 mod spool;
@@ -15,7 +17,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{DateTime, SubsecRound as _, Utc};
 use database::keys::{Scope, check_tenant, create_api_key};
 use database::{Pool, PoolError, Recycling, connect, explain, may_come, migrations};
 use settings::Settings;
@@ -28,6 +30,9 @@ const CONNECTIONS_FOR_LOOPS: usize = 6;
 /// Between two looks whether the database is there, after a start without it.
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
+const USAGE: &str = "usage: cronmon, cronmon migrate up|revert|redo, cronmon key TENANT ping|read|manage, \
+     cronmon import postgres://..., or cronmon seed [TENANT] [--yes]";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
@@ -39,8 +44,12 @@ async fn main() -> ExitCode {
         [] => run().await,
         ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
         ["key", tenant, scope @ ("ping" | "read" | "manage")] => make_key(tenant, scope).await,
-        _ => Err("usage: cronmon, cronmon migrate up|revert|redo, or cronmon key TENANT ping|read|manage"
-            .to_owned()),
+        ["import", from] => import(from).await,
+        ["seed"] => seed("dev", false).await,
+        ["seed", "--yes"] => seed("dev", true).await,
+        ["seed", tenant] if !tenant.starts_with('-') => seed(tenant, false).await,
+        ["seed", tenant, "--yes"] | ["seed", "--yes", tenant] => seed(tenant, true).await,
+        _ => Err(USAGE.to_owned()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -69,6 +78,20 @@ async fn run() -> Result<(), String> {
     serve::serve(settings, pool, loops_pool, clock, is_migrated).await
 }
 
+async fn import(from: &str) -> Result<(), String> {
+    import::import(from, |name| std::env::var(name).ok(), now()).await
+}
+
+async fn seed(tenant: &str, is_sure: bool) -> Result<(), String> {
+    seed::seed(tenant, is_sure, |name| std::env::var(name).ok(), now()).await
+}
+
+/// As in `run`: the only clock of a command, read once.
+#[allow(clippy::disallowed_methods)]
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
 async fn migrate(how: &str) -> Result<(), String> {
     let database = settings::database(|name| std::env::var(name).ok())?;
     let pool = connect(database, 1, Recycling::Fast)?;
@@ -90,10 +113,7 @@ async fn make_key(tenant: &str, scope: &str) -> Result<(), String> {
     check_tenant(tenant)?;
     let pool = connect(settings::database(|name| std::env::var(name).ok())?, 1, Recycling::Fast)?;
     let client = pool.get().await.map_err(|e| unreachable(&e).to_string())?;
-    // The only clock of the process.
-    #[allow(clippy::disallowed_methods)]
-    let now = Utc::now();
-    let new = create_api_key(&**client, tenant, "made by cronmon key", scope, None, now).await;
+    let new = create_api_key(&**client, tenant, "made by cronmon key", scope, None, now()).await;
     say(&new.map_err(|e| e.to_string())?.key);
     Ok(())
 }

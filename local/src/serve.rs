@@ -12,9 +12,9 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse as _, Response};
 use database::Pool;
 use database::spool::Spool;
+use destinations::Senders;
 use http_common::source::TrustedProxies;
 use http_common::{Clock, NewDeliveries, SourceAddress};
-use notify::webhook::Webhooks;
 use ping::Breaker;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -59,13 +59,14 @@ pub(crate) async fn serve(
     }
     let verifier = Arc::new(Verifier::new(settings.auth)?);
     // Webhooks must be allowed to reach this machine, else nothing could arrive in the inbox.
-    let has_inbox = settings.allowed_networks.permits(address.ip());
-    let webhooks = Webhooks::new(settings.allowed_networks)?;
+    let has_inbox = settings.destinations.allowed_networks.permits(address.ip());
+    let senders = Senders::new(settings.destinations)?;
     let mut api = api::router(api::App {
         pool: pool.clone(),
         clock: clock.clone(),
         verifier: verifier.clone(),
         public_url: settings.public_url,
+        senders: senders.clone(),
     });
     let missed = Missed { beats: beats.clone(), pool: pool.clone(), has_spool: spool.is_some() };
     // An edit judges what fell due before it.
@@ -118,7 +119,7 @@ pub(crate) async fn serve(
                 () = prepared => {}
             }
             let watch = loops::Watch { beats: of_loops, heartbeat };
-            loops::run(loops_pool, webhooks, clock, pings, watch, work, stopped).await;
+            loops::run(loops_pool, senders, clock, pings, watch, work, stopped).await;
         }
     });
     welcome::print(address, settings.token_command.as_deref());

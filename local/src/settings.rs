@@ -8,14 +8,14 @@ use database::Target;
 use database::settings::given;
 use http_common::source::TrustedProxies;
 use late_check::heartbeat::Heartbeat;
-use notify::allowed_networks::AllowedNetworks;
 
 pub(crate) struct Settings {
     pub(crate) database: Target,
     pub(crate) port: u16,
     pub(crate) public_url: PublicUrl,
     pub(crate) auth: api::auth::Settings,
-    pub(crate) allowed_networks: AllowedNetworks,
+    /// Where alerts may go.
+    pub(crate) destinations: destinations::Settings,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(crate) most_pings_per_minute: i32,
     /// Where pings wait while the database is away; without one they are refused then.
@@ -50,7 +50,7 @@ impl Settings {
             port,
             public_url,
             auth,
-            allowed_networks: given(&get, "ALLOWED_NETWORKS").unwrap_or_default().parse()?,
+            destinations: destinations::Settings::from_env(&get)?,
             trusted_proxies: given(&get, "TRUSTED_PROXIES").unwrap_or_default().parse()?,
             most_pings_per_minute: ping::limit_per_minute(given(&get, "PING_LIMIT_PER_MINUTE").as_deref())?,
             spool_folder: given(&get, "SPOOL_DIR").map(PathBuf::from),

@@ -9,8 +9,8 @@ use database::Pool;
 use database::due::Until;
 use database::signals::{Address, ReceivedSignal};
 use database::spool;
+use destinations::Senders;
 use domain::Signal;
-use notify::webhook::Webhooks;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -28,7 +28,7 @@ pub struct CronMon {
     pub issuer: Issuer,
     pub http: Client,
     clock: Arc<AtomicI64>,
-    webhooks: Webhooks,
+    senders: Senders,
     _running: Running,
 }
 
@@ -66,6 +66,16 @@ impl CronMon {
 
     /// The same on a database with the schema.
     pub async fn start_on(database_url: &str, most_per_minute: Option<i32>) -> Self {
+        // Nobody is there: what is for Slack must not leave this machine.
+        Self::build(database_url, most_per_minute, "http://127.0.0.1:1/api").await
+    }
+
+    /// With a Slack of the test's own.
+    pub async fn start_with_slack(slack_api_url: &str) -> Self {
+        Self::build(&new_database().await, None, slack_api_url).await
+    }
+
+    async fn build(database_url: &str, most_per_minute: Option<i32>, slack_api_url: &str) -> Self {
         let database_url = database_url.to_owned();
         let pool = pool(&database_url, 10);
         let issuer = Issuer::new();
@@ -79,11 +89,13 @@ impl CronMon {
             issuer: None,
         })
         .unwrap();
+        let senders = senders(slack_api_url);
         let management = api::router(api::App {
             pool: pool.clone(),
             clock: now.clone(),
             verifier: Arc::new(verifier),
             public_url: api::PublicUrl::FromHost,
+            senders: senders.clone(),
         });
         let pings = ping::router(ping::App {
             pool: pool.clone(),
@@ -106,7 +118,7 @@ impl CronMon {
             issuer,
             http: http_client(),
             clock,
-            webhooks: Webhooks::new("127.0.0.0/8".parse().unwrap()).unwrap(),
+            senders,
         };
         cronmon.set_clock("2026-11-22T12:00:00Z".parse().unwrap());
         cronmon
@@ -129,7 +141,7 @@ impl CronMon {
 
     /// Delivers until nothing more is due at the clock's time.
     pub async fn deliver(&self) {
-        while notify::deliver_due(&self.pool, &self.webhooks, self.now()).await.unwrap() > 0 {}
+        while notify::deliver_due(&self.pool, &self.senders, self.now()).await.unwrap() > 0 {}
     }
 
     /// A request to the API as the tenant `acme`.
@@ -233,6 +245,17 @@ impl CronMon {
         assert_eq!(response.status(), 200);
         assert_eq!(response.text().await.unwrap(), "OK");
     }
+}
+
+/// What sends to webhooks on this machine, and to a Slack.
+///
+/// # Panics
+/// When it can't be built.
+#[must_use]
+pub fn senders(slack_api_url: &str) -> Senders {
+    let allowed_networks = "127.0.0.0/8".parse().unwrap();
+    let slack_api_url = slack_api_url.parse().unwrap();
+    Senders::new(destinations::Settings { allowed_networks, slack_api_url }).unwrap()
 }
 
 /// A client for plain HTTP.

@@ -16,6 +16,7 @@ SHARED = {
     r"DeliveryQueue::from_env\(": {"DELIVERY_QUEUE_URL"},
     r"SpoolQueue::from_env\(": {"SPOOL_QUEUE_URL"},
     r"WakeQueue::from_env\(": {"WAKE_QUEUE_URL"},
+    r"destinations::Settings::from_env\(": {"ALLOWED_NETWORKS", "SLACK_API_URL"},
 }
 
 A_SETTING = re.compile(r'\b(?:setting|required|var|given)\([^()"]*"([A-Z][A-Z_]*)"')
@@ -82,7 +83,7 @@ class Functions(unittest.TestCase):
                 self.assertEqual(given(name) - read(name), set())
 
     def test_the_settings_that_the_shared_crates_read_are_known_here(self) -> None:
-        crates = (ROOT / "shared" / "lambda" / "src", ROOT / "shared" / "database" / "src")
+        crates = [ROOT / "shared" / name / "src" for name in ("lambda", "database", "destinations")]
         names = {name for crate in crates for name in read_in(crate) if not name.startswith("AWS_")}
         self.assertEqual(names, set().union(*SHARED.values()))
 

@@ -4,11 +4,11 @@
 
 use chrono::Duration as Span;
 use cronmon_tests::contents::count;
+use cronmon_tests::cronmon::senders as senders_to;
 use cronmon_tests::databases::pool;
 use cronmon_tests::proxy::{Cut, Proxy, port_of};
 use cronmon_tests::{CronMon, Receiver};
 use database::due::Until;
-use notify::webhook::Webhooks;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -113,15 +113,15 @@ async fn notify_is_cut(to_the_webhook: bool) -> i64 {
             behind.cronmon.pool.get().await.unwrap().batch_execute(&there).await.unwrap();
         }
         let pool = if to_the_webhook { behind.cronmon.pool.clone() } else { behind.pool() };
-        let webhooks = Webhooks::new("127.0.0.0/8".parse().unwrap()).unwrap();
+        let senders = senders_to("http://127.0.0.1:1/api");
         behind.proxy.cut_after(k, cut);
         // Cut, it may have claimed them or not, sent them or not, written that down or not.
         let now = behind.cronmon.now();
-        drop(notify::deliver_due(&pool, &webhooks, now).await);
+        drop(notify::deliver_due(&pool, &senders, now).await);
         let was_cut = behind.proxy.has_cut();
         // The queue gives the message again, and again once the lease has ended.
         for later in [Span::zero(), Span::seconds(30), Span::hours(1)] {
-            notify::deliver_due(&pool, &webhooks, now + later).await.unwrap();
+            notify::deliver_due(&pool, &senders, now + later).await.unwrap();
         }
         let heard = behind.receiver.heard().len();
         behind.each_was_told(what).await;
@@ -232,10 +232,10 @@ async fn each_event_five_times_at_once_is_like_once() {
     futures_util::future::join_all(five(1).map(|_| cronmon.tick())).await;
     let made = pool.get().await.unwrap().query("select delivery_id from delivery", &[]).await.unwrap();
     assert_eq!(made.len(), MONITORS);
-    let webhooks = Webhooks::new("127.0.0.0/8".parse().unwrap()).unwrap();
+    let senders = senders_to("http://127.0.0.1:1/api");
     let ids: Vec<uuid::Uuid> = made.iter().map(|row| row.get(0)).collect();
     let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
-    let messages = five(1).map(|_| notify::deliver_these(pool, &webhooks, ids.clone(), end));
+    let messages = five(1).map(|_| notify::deliver_these(pool, &senders, ids.clone(), end));
     futures_util::future::join_all(messages).await;
     assert_eq!(behind.receiver.heard().len(), MONITORS);
 

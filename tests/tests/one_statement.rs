@@ -1,12 +1,13 @@
-//! A ping is one round trip and one statement, whatever its kind.
+//! A ping is one round trip and one statement, whatever its kind; and so is a list.
 
 use cronmon_tests::contents::count;
 use cronmon_tests::cronmon::{CronMon, http_client};
 use cronmon_tests::databases::{new_database, pool};
 use cronmon_tests::person::Person;
 use cronmon_tests::process::Process;
-use cronmon_tests::proxy::Proxy;
+use cronmon_tests::proxy::{Proxy, port_of};
 use cronmon_tests::tokens::Issuer;
+use reqwest::Method;
 use serde_json::json;
 
 const KEY: &str = "abcdefghij0123456789xy";
@@ -64,6 +65,39 @@ async fn whatever_its_kind_a_ping_is_one_message_to_postgres_and_one_transaction
         assert_eq!(proxy.said() - said, 1, "{url}: messages to PostgreSQL");
     }
     assert_eq!(count(&direct, "select count(*) from signal").await, 16);
+}
+
+/// With whatever jobs, filters and pages.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_monitors_or_jobs_is_one_message_too() {
+    let database_url = new_database().await;
+    let proxy = Proxy::before(port_of(&database_url)).await;
+    let cronmon = CronMon::start_on(&proxy.in_front_of(&database_url), None).await;
+    let body = json!({ "name": "a", "schedule": { "every": 60 }, "tags": ["t"] });
+    let monitors = [cronmon.create(body.clone()).await, cronmon.create(body).await];
+    for suffix in ["", "/fail", "/start"] {
+        cronmon.ping(&monitors[0], suffix).await;
+    }
+    let jobs = format!("/monitors/{}/jobs", monitors[0]["monitor_id"].as_str().unwrap());
+    let cursor = async |path: &str| {
+        let page = cronmon.call(Method::GET, &format!("{path}?limit=1"), None).await.body;
+        page["paging"]["next_cursor"].as_str().unwrap().to_owned()
+    };
+    for (path, shown) in [
+        ("/monitors".to_owned(), 2),
+        ("/monitors?limit=1".to_owned(), 1),
+        ("/monitors?name=A&status=running&tag=t".to_owned(), 1),
+        ("/monitors?name=none".to_owned(), 0),
+        (format!("/monitors?cursor={}", cursor("/monitors").await), 1),
+        (jobs.clone(), 3),
+        (format!("{jobs}?cursor={}", cursor(&jobs).await), 2),
+        ("/ping-keys".to_owned(), 0),
+    ] {
+        let said = proxy.said();
+        let answer = cronmon.call(Method::GET, &path, None).await;
+        assert_eq!(proxy.said() - said, 1, "{path}: messages to PostgreSQL");
+        assert_eq!(answer.body["data"].as_array().unwrap().len(), shown, "{path}: {}", answer.body);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

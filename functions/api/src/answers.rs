@@ -23,10 +23,11 @@ pub(crate) struct Data<T> {
 }
 
 #[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Paging {
-    Total { total: i64 },
-    Next { next_cursor: Option<String> },
+struct Paging {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<i64>,
+    /// Where the next page begins; `None` when this is the last.
+    next_cursor: Option<String>,
 }
 
 impl<T> Data<T> {
@@ -41,14 +42,16 @@ impl<T> Data<T> {
 }
 
 impl<T> Data<Vec<T>> {
-    /// A list of which `total` exist.
-    pub(crate) fn list(data: Vec<T>, total: i64) -> Self {
-        Self { data, paging: Some(Paging::Total { total }), new_deliveries: Vec::new() }
+    /// A list of which `total` exist, all of them or a part; `next_cursor` is where the next one begins.
+    pub(crate) fn list(data: Vec<T>, total: i64, next_cursor: Option<String>) -> Self {
+        let paging = Some(Paging { total: Some(total), next_cursor });
+        Self { data, paging, new_deliveries: Vec::new() }
     }
 
-    /// A part of a long list; `next_cursor` is where the next one begins.
-    pub(crate) fn page(data: Vec<T>, next_cursor: Option<String>) -> Self {
-        Self { data, paging: Some(Paging::Next { next_cursor }), new_deliveries: Vec::new() }
+    /// A part of a list that is too long to be counted.
+    pub(crate) fn uncounted(data: Vec<T>, next_cursor: Option<String>) -> Self {
+        let paging = Some(Paging { total: None, next_cursor });
+        Self { data, paging, new_deliveries: Vec::new() }
     }
 }
 
@@ -180,6 +183,11 @@ impl ApiError {
     pub(crate) fn association(what: &str) -> Self {
         let description = format!("Failed to configure alert: {what}");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Alert Configuration Error", description)
+    }
+
+    /// A test did not arrive; `why` is for the owner of the alert config.
+    pub(crate) fn not_delivered(why: &str) -> Self {
+        Self::new(StatusCode::BAD_GATEWAY, "Notify Error", format!("Failed to notify: {why}"))
     }
 
     /// The database can't be reached.

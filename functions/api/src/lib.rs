@@ -5,11 +5,13 @@
 mod alert_configs;
 mod answers;
 pub mod auth;
+mod cursor;
 mod docs;
 mod health;
 mod keys;
 mod maintenance_windows;
 mod monitors;
+mod page;
 mod ping_keys;
 mod preflight;
 mod requests;
@@ -23,6 +25,7 @@ use axum::middleware::{from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
 use database::Pool;
+use destinations::Senders;
 use http_common::Clock;
 use http_common::answers::with_headers;
 
@@ -36,6 +39,8 @@ pub struct App {
     pub clock: Clock,
     pub verifier: std::sync::Arc<Verifier>,
     pub public_url: PublicUrl,
+    /// For tests of alert configs.
+    pub senders: Senders,
 }
 
 /// Where jobs find the ping function.
@@ -107,6 +112,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
             "/api/v1/alert-configs/{alert_config_id}",
             get(configs::read::read).patch(configs::change::change).delete(configs::delete::delete),
         ),
+        ("/api/v1/alert-configs/{alert_config_id}/test", post(configs::send_test::send_test)),
         ("/api/v1/maintenance-windows", get(windows::list::list).post(windows::create::create)),
         (
             "/api/v1/maintenance-windows/{window_id}",

@@ -30,12 +30,13 @@ use crate::keys::opens::opens;
 const BODY_LIMIT: usize = 1024 * 1024;
 
 /// The longest name, in characters.
-const LONGEST_NAME: usize = 4_096;
+pub(crate) const LONGEST_NAME: usize = 4_096;
 
 /// The tenant on whose behalf the request is made: of its bearer token, or where it has none of its API key.
 pub(crate) struct Caller(pub(crate) Tenant);
 
-/// Who makes it, for people: the `name` of the token, or of the API key. Comes after [`Caller`], which finds out.
+/// Who makes it, for people: the `name` of the token or of the API key, or else the tenant. Comes after [`Caller`],
+/// which finds out.
 #[derive(Clone)]
 pub(crate) struct CallerName(pub(crate) String);
 
@@ -58,6 +59,7 @@ impl FromRequestParts<App> for Caller {
                 }
             }
         };
+        let name = if name.trim().is_empty() { tenant.0.clone() } else { name };
         parts.extensions.insert(CallerName(name));
         Ok(Self(tenant))
     }
@@ -117,6 +119,23 @@ impl Query {
         let instant =
             read_instant(text).map_err(|why| wrong(name, &format!("{why}; in a URL a + is written %2B")))?;
         Ok(Some(instant))
+    }
+
+    /// How many of a list: 1 to `most`, which is also the number when it says nothing.
+    pub(crate) fn limit(&self, most: usize) -> ApiResult<usize> {
+        match self.one("limit")?.map(str::parse) {
+            None => Ok(most),
+            Some(Ok(limit)) if (1..=most).contains(&limit) => Ok(limit),
+            Some(_) => Err(wrong("limit", &format!("it must be from 1 to {most}"))),
+        }
+    }
+
+    /// Where to go on, as `parse` reads it.
+    pub(crate) fn cursor<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> ApiResult<Option<T>> {
+        let after = self
+            .one("cursor")?
+            .map(|text| parse(text).ok_or_else(|| wrong("cursor", &"it is not the next_cursor of a page")));
+        after.transpose()
     }
 
     /// What it says beside `taken`, as the fields of a body: numbers, null and words.

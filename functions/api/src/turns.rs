@@ -37,15 +37,24 @@ pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, of:
 /// How long a request waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The same for a test, which may then take 10 s until it is sent: together less than the 20 s that the function has.
+const PATIENCE_OF_A_TEST: Duration = Duration::from_secs(5);
+
 /// The turn of one that will [`take_turns`], before it takes a connection: those who wait for another must not hold all
 /// connections that pings need.
 pub(crate) async fn before_a_connection() -> ApiResult<SemaphorePermit<'static>> {
     static TURN: Semaphore = Semaphore::const_new(1);
-    turn_of(&TURN).await
+    turn_of(&TURN, PATIENCE).await
 }
 
-async fn turn_of(turns: &'static Semaphore) -> ApiResult<SemaphorePermit<'static>> {
-    match timeout(PATIENCE, turns.acquire()).await {
+/// Tests of alert configs go out one at a time in a process: nobody makes it send a flood.
+pub(crate) async fn to_send_a_test() -> ApiResult<SemaphorePermit<'static>> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    turn_of(&TURN, PATIENCE_OF_A_TEST).await
+}
+
+async fn turn_of(turns: &'static Semaphore, patience: Duration) -> ApiResult<SemaphorePermit<'static>> {
+    match timeout(patience, turns.acquire()).await {
         Ok(turn) => turn.map_err(|e| ApiError::internal(&e)),
         Err(_) => Err(ApiError::busy()),
     }
@@ -55,7 +64,7 @@ async fn turn_of(turns: &'static Semaphore) -> ApiResult<SemaphorePermit<'static
 /// processors too. Whoever waits should hold no connection meanwhile.
 pub(crate) async fn in_turn<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
     static TURN: Semaphore = Semaphore::const_new(1);
-    let turn = turn_of(&TURN).await?;
+    let turn = turn_of(&TURN, PATIENCE).await?;
     let played = tokio::task::spawn_blocking(move || {
         // Until it is done: a caller that goes away does not end it.
         let _turn = turn;

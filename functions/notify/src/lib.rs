@@ -2,27 +2,22 @@
 //! lease, sent, and settled. A process that dies on the way leaves its claims to the next one, which sends
 //! with the same `webhook-id`.
 
-pub mod allowed_networks;
-pub mod answer;
 pub mod retry;
-pub mod webhook;
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use database::alerts::{ALERT_COLUMNS, alert_of};
 use database::due::due_deliveries;
-use database::jobs::{JOB_COLUMNS, JOB_OUTPUT, Job};
+use database::jobs::{JOB_OUTPUT, Job, SHOWN_OUTPUT, job_columns};
 use database::{DatabaseError, Pool};
-use domain::sentence::sentence;
-use serde::Serialize;
+use destinations::{
+    AboutAlert, Answer, DESTINATION_COLUMNS, Destination, Message, MonitorOfMessage, Senders, Verdict,
+};
 use tokio::task::JoinSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
-
-use answer::{Answer, Verdict};
-use webhook::Webhooks;
 
 /// How long a claim holds, in seconds: longer than a send can take.
 const LEASE_SECONDS: f64 = 20.0;
@@ -44,29 +39,8 @@ pub struct Claimed {
     alert_config_id: Uuid,
     attempts: i32,
     first_attempt_at: DateTime<Utc>,
-    url: String,
+    destination: Destination,
     message: Message,
-}
-
-/// What a webhook is sent.
-#[derive(Debug, Serialize)]
-struct Message {
-    /// The alert's id, the same for every destination.
-    id: Uuid,
-    r#type: &'static str,
-    cause: &'static str,
-    incident_id: Uuid,
-    at: DateTime<Utc>,
-    /// Null in a notice, which is about CronMon itself.
-    monitor: Option<MessageMonitor>,
-    job: Option<Job>,
-    reason: String,
-}
-
-#[derive(Debug, Serialize)]
-struct MessageMonitor {
-    monitor_id: Uuid,
-    name: String,
 }
 
 /// What comes after a delivery was tried.
@@ -83,22 +57,18 @@ pub struct After {
 ///
 /// # Errors
 /// [`DatabaseError`] when nothing could be claimed. What was claimed but not settled is sent again.
-pub async fn deliver_due(
-    pool: &Pool,
-    webhooks: &Webhooks,
-    now: DateTime<Utc>,
-) -> Result<usize, DatabaseError> {
+pub async fn deliver_due(pool: &Pool, senders: &Senders, now: DateTime<Utc>) -> Result<usize, DatabaseError> {
     let due = due_deliveries(pool, now, 1_000).await?;
     let due: Vec<Uuid> = due.into_iter().map(|due| due.delivery_id).collect();
     let claimed = claim(pool, &due, Some(now), 50).await?;
-    Ok(deliver_all(pool, webhooks, claimed, move |_| now).await.len())
+    Ok(deliver_all(pool, senders, claimed, move |_| now).await.len())
 }
 
 /// Sends these and whatever waited behind them, until `end`; answers with those to be handed over again, and
 /// after how long. What can't be claimed is only logged: the table holds it, and the tick hands it over again.
 pub async fn deliver_these(
     pool: &Pool,
-    webhooks: &Webhooks,
+    senders: &Senders,
     ids: Vec<Uuid>,
     end: Instant,
 ) -> Vec<(Uuid, Duration)> {
@@ -118,7 +88,7 @@ pub async fn deliver_these(
                 break;
             }
         };
-        for after in deliver_all(pool, webhooks, claimed, Claimed::now).await {
+        for after in deliver_all(pool, senders, claimed, Claimed::now).await {
             again.extend(after.again_in.map(|delay| (after.delivery_id, delay)));
             waiting.extend(after.follower);
         }
@@ -128,14 +98,14 @@ pub async fn deliver_these(
 
 async fn deliver_all(
     pool: &Pool,
-    webhooks: &Webhooks,
+    senders: &Senders,
     claimed: Vec<Claimed>,
     now: impl Fn(&Claimed) -> DateTime<Utc> + Copy + Send + 'static,
 ) -> Vec<After> {
     let mut sends = JoinSet::new();
     for delivery in claimed {
-        let (pool, webhooks) = (pool.clone(), webhooks.clone());
-        sends.spawn(async move { deliver(&pool, &webhooks, delivery, now).await });
+        let (pool, senders) = (pool.clone(), senders.clone());
+        sends.spawn(async move { deliver(&pool, &senders, delivery, now).await });
     }
     let mut all = Vec::new();
     while let Some(sent) = sends.join_next().await {
@@ -188,15 +158,16 @@ pub async fn claim(
              where delivery_id in (select delivery_id from due where blocked_until is null limit $2)
              returning delivery.*, at.now as claimed_at
          )
-         select d.claimed_at, d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at, c.url,
-                a.alert_id, a.incident_id, m.name, {ALERT_COLUMNS}, {JOB_COLUMNS}
+         select d.claimed_at, d.delivery_id, d.monitor_id, d.alert_config_id, d.attempts, d.first_attempt_at,
+                a.alert_id, a.incident_id, m.name, {DESTINATION_COLUMNS}, {ALERT_COLUMNS}, {}
          from claimed d
          join alert a using (alert_id)
          join alert_config c using (alert_config_id)
          left join monitor m on m.monitor_id = d.monitor_id
          left join job j on j.job_id = a.job_id
          {JOB_OUTPUT}
-         order by d.position"
+         order by d.position",
+        job_columns(SHOWN_OUTPUT)
     );
     let client = pool.get().await?;
     let rows = client
@@ -238,10 +209,9 @@ impl Claimed {
 
     fn of(row: &Row) -> Result<Self, DatabaseError> {
         let claimed_at = row.try_get("claimed_at")?;
-        let alert = alert_of(row)?;
         let monitor_id: Option<Uuid> = row.try_get("monitor_id")?;
         let monitor = match monitor_id {
-            Some(monitor_id) => Some(MessageMonitor { monitor_id, name: row.try_get("name")? }),
+            Some(monitor_id) => Some(MonitorOfMessage { monitor_id, name: row.try_get("name")? }),
             None => None,
         };
         Ok(Self {
@@ -252,17 +222,14 @@ impl Claimed {
             alert_config_id: row.try_get("alert_config_id")?,
             attempts: row.try_get("attempts")?,
             first_attempt_at: row.try_get("first_attempt_at")?,
-            url: row.try_get("url")?,
-            message: Message {
-                id: row.try_get("alert_id")?,
-                r#type: alert.fact.alert_type().name(),
-                cause: alert.fact.cause().name(),
+            destination: Destination::of(row)?,
+            message: Message::Alert(AboutAlert {
+                alert_id: row.try_get("alert_id")?,
                 incident_id: row.try_get("incident_id")?,
-                at: alert.at,
+                alert: alert_of(row)?,
                 monitor,
                 job: Job::of(row, claimed_at)?,
-                reason: sentence(&alert),
-            },
+            }),
         })
     }
 }
@@ -271,7 +238,7 @@ impl Claimed {
 /// again after its lease.
 pub async fn deliver(
     pool: &Pool,
-    webhooks: &Webhooks,
+    senders: &Senders,
     claimed: Claimed,
     now: impl Fn(&Claimed) -> DateTime<Utc> + Send,
 ) -> After {
@@ -280,9 +247,8 @@ pub async fn deliver(
         again_in: Some(Duration::from_secs_f64(LEASE_SECONDS)),
         follower: None,
     };
-    let Ok(body) = serde_json::to_vec(&claimed.message) else { return unsettled };
     let began = Instant::now();
-    let answer = webhooks.post(&claimed.url, claimed.delivery_id, body).await;
+    let answer = senders.send(&claimed.destination, claimed.delivery_id, &claimed.message).await;
     let latency_ms = i32::try_from(began.elapsed().as_millis()).unwrap_or(i32::MAX);
     if answer.verdict != Verdict::Delivered {
         tracing::warn!(

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use cronmon_notify::deliver_these;
-use cronmon_notify::webhook::Webhooks;
+use destinations::Senders;
 use lambda::LambdaEvent;
 use lambda::queues::{Acknowledged, DeliveryQueue, Hint, QueueEvent};
 
@@ -17,10 +17,10 @@ const TIME_TO_END: Duration = Duration::from_secs(5);
 async fn main() -> Result<(), lambda::Error> {
     lambda::log_as_json();
     let deliveries = DeliveryQueue::from_env()?;
-    let webhooks = Webhooks::new(lambda::setting("ALLOWED_NETWORKS").unwrap_or_default().parse()?)?;
+    let senders = Senders::new(destinations::Settings::from_env(lambda::setting)?)?;
     let pool = lambda::connect_database(CONNECTIONS).await?;
     lambda::run(move |event: LambdaEvent<QueueEvent>| {
-        let (pool, webhooks, deliveries) = (pool.clone(), webhooks.clone(), deliveries.clone());
+        let (pool, senders, deliveries) = (pool.clone(), senders.clone(), deliveries.clone());
         async move {
             let end = Instant::now() + lambda::time_left(&event).saturating_sub(TIME_TO_END);
             let hints = event.payload.records.iter().filter_map(|record| {
@@ -29,7 +29,7 @@ async fn main() -> Result<(), lambda::Error> {
                     .ok()
             });
             let ids = hints.flat_map(|hint| hint.delivery_ids).collect();
-            deliveries.hand_over_later(deliver_these(&pool, &webhooks, ids, end).await).await;
+            deliveries.hand_over_later(deliver_these(&pool, &senders, ids, end).await).await;
             Ok(Acknowledged::default())
         }
     })

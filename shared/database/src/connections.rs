@@ -52,6 +52,14 @@ impl Target {
         let url = given(&get, "DATABASE_URL").ok_or("DATABASE_URL is missing")?;
         Ok(Self { url, ca: given(&get, "DATABASE_CA"), logins: None })
     }
+
+    /// Whether every server of the URL is on this machine.
+    ///
+    /// # Errors
+    /// As [`connect`].
+    pub fn is_on_this_machine(&self) -> Result<bool, String> {
+        Ok(tls::is_on_this_machine(&parsed(&self.url)?))
+    }
 }
 
 /// How a connection that comes back into use is checked.
@@ -79,9 +87,7 @@ const OPTIONS: &str = "-c statement_timeout=15s -c idle_in_transaction_session_t
 /// password.
 pub fn connect(target: impl Into<Target>, size: usize, recycling: Recycling) -> Result<Pool, String> {
     let target = target.into();
-    let mut config: Config = tls::in_the_drivers_words(&target.url)
-        .parse()
-        .map_err(|e| format!("DATABASE_URL is not a Postgres URL: {e}"))?;
+    let mut config = parsed(&target.url)?;
     config
         .application_name("cronmon")
         .connect_timeout(Duration::from_secs(5))
@@ -107,6 +113,10 @@ pub fn connect(target: impl Into<Target>, size: usize, recycling: Recycling) -> 
         .wait_timeout(Some(Duration::from_secs(10)))
         .build()
         .map_err(|e| e.to_string())
+}
+
+fn parsed(url: &str) -> Result<Config, String> {
+    tls::in_the_drivers_words(url).parse().map_err(|e| format!("DATABASE_URL is not a Postgres URL: {e}"))
 }
 
 /// Opens connections for the pool.

@@ -7,10 +7,22 @@ use uuid::Uuid;
 
 use crate::DatabaseError;
 
-/// The columns that [`Job::of`] reads, of `job j` and the body of the signal that ended it, `e`, joined by
-/// [`JOB_OUTPUT`].
-pub const JOB_COLUMNS: &str = "j.job_id, j.rid, j.announced, j.start_time, j.end_time, j.succeeded, \
-     j.exit_status, j.due_at as job_due_at, e.body as output";
+/// Bytes of an output where jobs are shown among others, and in webhooks.
+pub const SHOWN_OUTPUT: i32 = 10_000;
+
+/// Of an output that is shown whole.
+pub const WHOLE_OUTPUT: i32 = i32::MAX;
+
+/// The columns that [`Job::of`] reads, of `job j` and at most so many bytes of the body of the signal that ended it, `e`,
+/// joined by [`JOB_OUTPUT`].
+#[must_use]
+pub fn job_columns(longest_output: i32) -> String {
+    format!(
+        "j.job_id, j.rid, j.announced, j.start_time, j.end_time, j.succeeded, j.exit_status, \
+         j.due_at as job_due_at, substring(e.body from 1 for {longest_output}) as output, \
+         octet_length(e.body) as output_bytes"
+    )
+}
 
 pub const JOB_OUTPUT: &str = "left join signal e on e.monitor_id = j.monitor_id and e.signal_id = j.ended_by";
 
@@ -26,6 +38,8 @@ pub struct Job {
     pub late: bool,
     pub succeeded: Option<bool>,
     pub output: Option<String>,
+    /// Whether that is only the beginning of it.
+    pub output_truncated: bool,
     pub abandoned: bool,
     pub due_at: Option<DateTime<Utc>>,
     pub exit_status: Option<i16>,
@@ -33,7 +47,7 @@ pub struct Job {
 }
 
 impl Job {
-    /// Reads [`JOB_COLUMNS`]; `None` where an outer join found no job.
+    /// Reads [`job_columns`]; `None` where an outer join found no job.
     ///
     /// # Errors
     /// [`DatabaseError::Statement`] when a column is missing.
@@ -45,6 +59,9 @@ impl Job {
         let announced: bool = row.try_get("announced")?;
         let succeeded: Option<bool> = row.try_get("succeeded")?;
         let output: Option<&[u8]> = row.try_get("output")?;
+        let output_bytes: Option<i32> = row.try_get("output_bytes")?;
+        let output_truncated =
+            output.zip(output_bytes).is_some_and(|(output, bytes)| i32::try_from(output.len()) != Ok(bytes));
         Ok(Some(Self {
             job_id,
             start_time: start.naive_utc(),
@@ -55,11 +72,41 @@ impl Job {
             in_progress: end.is_none(),
             late: due_at.is_some_and(|due| end.unwrap_or(now) > due),
             succeeded,
-            output: output.map(|body| String::from_utf8_lossy(body).into_owned()),
+            output: output.map(|output| as_text(output, output_truncated)),
+            output_truncated,
             abandoned: end.is_some() && succeeded.is_none(),
             due_at,
             exit_status: row.try_get("exit_status")?,
             rid: row.try_get("rid")?,
         }))
+    }
+}
+
+/// A body as it is shown, whatever bytes it has. One that was cut by us does not end within a character.
+#[must_use]
+pub fn as_text(body: &[u8], cut: bool) -> String {
+    let whole = match std::str::from_utf8(body) {
+        Err(e) if cut && e.error_len().is_none() => body.get(..e.valid_up_to()).unwrap_or(body),
+        _ => body,
+    };
+    String::from_utf8_lossy(whole).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_ends_with_a_character() {
+        let crab = "\u{1f980}".as_bytes();
+        for bytes in 1..4 {
+            assert_eq!(as_text(&[b"x", &crab[..bytes]].concat(), true), "x");
+            // Who sent it so is shown it.
+            assert_eq!(as_text(&[b"x", &crab[..bytes]].concat(), false), "x\u{fffd}");
+        }
+        assert_eq!(as_text(crab, true), "\u{1f980}");
+        assert_eq!(as_text(b"\xffx", true), "\u{fffd}x");
+        // What was no text before the cut need not end with a character.
+        assert_eq!(as_text(b"\xffx\xc3", true), "\u{fffd}x\u{fffd}");
     }
 }

@@ -38,7 +38,8 @@ const MIGRATIONS: &[Versioned] = migrations![
     "V0009__fair_ticks",
     "V0010__isolated_ticks",
     "V0011__api_keys",
-    "V0012__slack"
+    "V0012__slack",
+    "V0013__lists"
 ];
 
 /// Held while migrating, so that two at once come one after the other. Any number that is ours alone.

@@ -125,7 +125,7 @@ const APPLY_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_ve
 /// unique index on `api_key.key_hash` and the primary keys.
 const APPLY_JOB_SIGNAL: &str = "select outcome, retry_after, monitor_id, schedule_version, cron, timezone, \
      slots_after, calm_before, next_slot, \
-     job_id, rid, announced, start_time, end_time, succeeded, exit_status, job_due_at, null::bytea as output, \
+     job_id, rid, announced, start_time, end_time, succeeded, exit_status, job_due_at, null::bytea as output, null::integer as output_bytes, \
      current_setting('cronmon.new_deliveries', true) as new_deliveries \
      from apply_job_signal($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
@@ -224,7 +224,15 @@ pub(crate) fn ended(e: &tokio_postgres::Error) -> bool {
     e.code().is_none_or(|code| code.code().starts_with("57P"))
 }
 
-async fn apply_by(client: &Object, signal: &ReceivedSignal, terms: Terms) -> Result<Applied, DatabaseError> {
+/// The same by a connection of the caller's, within its transaction if it has begun one.
+///
+/// # Errors
+/// As [`apply_signal`].
+pub async fn apply_by(
+    client: &Object,
+    signal: &ReceivedSignal,
+    terms: Terms,
+) -> Result<Applied, DatabaseError> {
     let mut new = Vec::new();
     let mut slots = Slots::default();
     for _ in 0..MOST_CALLS {

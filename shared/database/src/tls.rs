@@ -46,7 +46,7 @@ pub(crate) fn in_the_drivers_words(url: &str) -> String {
 }
 
 /// An address that is given beside a host is where the connection goes.
-fn is_on_this_machine(config: &Config) -> bool {
+pub(crate) fn is_on_this_machine(config: &Config) -> bool {
     let hosts = config.get_hosts().iter().all(|host| match host {
         Host::Tcp(name) => {
             name == "localhost"

@@ -45,7 +45,7 @@ async fn they_are_attached_listed_and_detached() {
         let list = cronmon.call(Method::GET, &path(monitor), None).await;
         assert_eq!(list.status, 200);
         let data = list.body["data"].as_array().unwrap();
-        assert_eq!(list.body["paging"], json!({ "total": data.len() }));
+        assert_eq!(list.body["paging"], json!({ "total": data.len(), "next_cursor": null }));
         data.iter().map(|config| id(config).to_owned()).collect()
     };
     assert!(attached(&a).await.is_empty());

@@ -4,6 +4,9 @@ mod association;
 mod deliveries;
 mod management;
 mod messages;
+mod send_test;
+mod slack;
+mod slack_messages;
 mod warnings;
 mod who_hears;
 

@@ -77,7 +77,7 @@ async fn the_list_comes_by_id_with_how_many_monitors_each_has() {
     summaries.sort_by_key(|summary| summary["alert_config_id"].to_string());
     let list = cronmon.call(Method::GET, "/alert-configs", None).await;
     assert_eq!(list.status, 200);
-    assert_eq!(list.body, json!({ "data": summaries, "paging": { "total": 4 } }));
+    assert_eq!(list.body, json!({ "data": summaries, "paging": { "total": 4, "next_cursor": null } }));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ async fn its_name_is_text_of_at_most_4096_characters_without_nul() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn its_type_is_webhook_and_nothing_else() {
+async fn its_type_is_one_of_webhook_and_slack() {
     let world = World::new().await;
     let url = "https://example.com/";
     for value in [
@@ -54,7 +54,10 @@ async fn its_type_is_webhook_and_nothing_else() {
         json!([]),
         json!({}),
         json!([{ "webhook": { "url": url } }]),
-        json!({ "slack": { "channel": "#a", "token": "t" } }),
+        json!({ "slack": null }),
+        json!({ "slack": {} }),
+        json!({ "slack": ["#a", "xoxb-1"] }),
+        json!({ "Slack": { "channel": "#a", "token": "xoxb-1" } }),
         json!({ "Webhook": { "url": url } }),
         json!({ "pigeon": {} }),
         json!({ "\0": {} }),
@@ -72,9 +75,43 @@ async fn its_type_is_webhook_and_nothing_else() {
     ] {
         refused_with(&world, "type", value).await;
     }
-    let body = json!({ "name": "a", "type": { "slack": { "channel": "#a", "token": "t" } } });
+    let body = json!({ "name": "a", "type": { "pigeon": { "loft": 1 } } });
     let refusal = world.refused(&Method::POST, "/alert-configs", body.to_string()).await;
-    assert_eq!(refusal.description, "type: the alert type 'slack' is unknown; there is 'webhook'");
+    assert_eq!(
+        refusal.description,
+        "type: the alert type 'pigeon' is unknown; there are 'webhook' and 'slack'"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slack_wants_a_channel_and_a_token_that_a_header_takes() {
+    let world = World::new().await;
+    let slack = |channel: Value, token: Value| json!({ "slack": { "channel": channel, "token": token } });
+    for channel in [json!(null), json!(1), json!([]), json!(""), json!("#a\0"), json!("x".repeat(257))] {
+        refused_with(&world, "type", slack(channel, json!("xoxb-1"))).await;
+    }
+    let too_long = "x".repeat(513);
+    for token in
+        ["", " ", "xoxb 1", " xoxb-1", "xoxb-1\n", "xoxb-\r\nhost: x", "xoxb-\0", "xoxb-\u{e4}", &too_long]
+    {
+        refused_with(&world, "type", slack(json!("#a"), json!(token))).await;
+    }
+    for token in [json!(null), json!(1), json!({}), json!(["xoxb-1"])] {
+        refused_with(&world, "type", slack(json!("#a"), token)).await;
+    }
+    for (fields, why) in [
+        (json!({ "channel": "#a" }), "type: the token of slack is missing"),
+        (json!({ "token": "xoxb-1" }), "type: the channel of slack is missing"),
+        (json!({ "channel": "", "token": "xoxb-1" }), "type: the channel must have 1 to 256 characters"),
+        (
+            json!({ "channel": "#a", "token": "xoxb 1" }),
+            "type: the token must be 1 to 512 printable ASCII characters without spaces",
+        ),
+    ] {
+        let body = json!({ "name": "a", "type": { "slack": fields } });
+        let refusal = world.refused(&Method::POST, "/alert-configs", body.to_string()).await;
+        assert_eq!(refusal.description, why);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ mod alert_config_fields;
 mod bodies;
 mod history_parameters;
 mod ids;
+mod list_parameters;
 mod monitor_fields;
 mod quiet_fields;
 mod random_bytes;

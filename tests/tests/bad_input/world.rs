@@ -79,6 +79,7 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::GET, config, false),
         (Method::PATCH, config, true),
         (Method::DELETE, config, false),
+        (Method::POST, &["/alert-configs/", "/test"], false),
         (Method::GET, &["/maintenance-windows"], false),
         (Method::POST, &["/maintenance-windows"], true),
         (Method::GET, window, false),

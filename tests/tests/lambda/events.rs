@@ -4,6 +4,8 @@ use cronmon_tests::Receiver;
 use cronmon_tests::contents::{contents, count};
 use cronmon_tests::lambda::{Function, Stack, can_run, sample};
 use cronmon_tests::person::Person;
+use cronmon_tests::slack::{CHANNEL, Slack, TOKEN};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 const PING_ID: &str = "00000000-0000-4000-8000-000000000001";
@@ -193,6 +195,46 @@ async fn a_delivery_that_fails_for_the_moment_comes_again_by_the_queue() {
     assert_eq!(count(&stack.pool, "select attempts::bigint from delivery").await, 2);
     assert_eq!(receiver.heard().len(), 2);
     assert_eq!(receiver.heard()[0].webhook_id, receiver.heard()[1].webhook_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_and_a_test_go_to_slack_and_the_token_to_no_log() {
+    if !can_run() {
+        return;
+    }
+    let slack = Slack::start().await;
+    let settings = [("SLACK_API_URL".to_owned(), slack.api_url.clone())].into();
+    let stack = Stack::with(&settings).await;
+    let person = Person::new(stack.issuer.token("acme"));
+    let config = |channel: &str| {
+        let r#type = json!({ "slack": { "channel": channel, "token": TOKEN } });
+        json!({ "name": "ops", "default": true, "type": r#type })
+    };
+    let configs = format!("{}/api/v1/alert-configs", stack.url);
+    let made = person.post(&configs, &config(CHANNEL)).await;
+    let ping = person.creates(&stack.url, json!({ "name": "demo", "schedule": { "every": 3600 } })).await;
+    person.pings(&format!("{}{ping}/fail", stack.url)).await;
+    stack.deliver(1).await;
+    assert_eq!(slack.texts(), ["Failed 'demo' job"]);
+    assert_eq!(count(&stack.pool, "select count(*) from delivery where delivered_at is not null").await, 1);
+
+    // What goes wrong is logged.
+    let one = format!("{configs}/{}", made["alert_config_id"].as_str().unwrap());
+    let changed = person.request(Method::PATCH, &one).body(config("#gone").to_string()).send().await.unwrap();
+    assert_eq!(changed.status(), 200);
+    let tested = person.request(Method::POST, &format!("{one}/test")).send().await.unwrap();
+    assert_eq!(tested.status(), 502);
+    let told = tested.text().await.unwrap();
+    assert!(told.contains("Failed to notify: Slack API error: channel_not_found"), "{told}");
+    assert_eq!(slack.texts()[1], "Test 'ops' alert");
+    person.pings(&format!("{}{ping}", stack.url)).await;
+    stack.deliver(1).await;
+    assert_eq!(slack.texts()[2], "Recovered 'demo' job");
+    let logs = [&stack.functions.api, &stack.functions.notify].map(Function::log);
+    for log in &logs {
+        assert!(log.contains("Slack API error: channel_not_found"), "{log}");
+        assert!(!log.contains("TellNobody"), "{log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -214,5 +214,5 @@ async fn names_need_not_differ_and_may_be_long_or_empty() {
         assert_eq!(monitor["name"], name);
     }
     let list = cronmon.call(Method::GET, "/monitors", None).await;
-    assert_eq!(list.body["paging"], json!({ "total": 5 }));
+    assert_eq!(list.body["paging"], json!({ "total": 5, "next_cursor": null }));
 }

@@ -15,7 +15,7 @@ async fn monitors_come_by_their_newest_start_and_those_without_one_last() {
     }
     let names = async || {
         let list = cronmon.call(Method::GET, "/monitors", None).await.body;
-        assert_eq!(list["paging"], json!({ "total": 5 }));
+        assert_eq!(list["paging"], json!({ "total": 5, "next_cursor": null }));
         let names: String = list["data"]
             .as_array()
             .unwrap()
@@ -72,9 +72,9 @@ async fn a_tenant_without_anything_has_empty_lists() {
     let cronmon = CronMon::start().await;
     cronmon.create(json!({ "name": "a", "schedule": null })).await;
     cronmon.hear_everything_at("http://127.0.0.1:1/").await;
-    for path in ["/monitors", "/alert-configs"] {
+    for path in ["/monitors", "/alert-configs", "/maintenance-windows", "/ping-keys"] {
         let answer = cronmon.call_as("globex", Method::GET, path, None).await;
         assert_eq!(answer.status, 200);
-        assert_eq!(answer.body, json!({ "data": [], "paging": { "total": 0 } }));
+        assert_eq!(answer.body, json!({ "data": [], "paging": { "total": 0, "next_cursor": null } }));
     }
 }

@@ -9,6 +9,7 @@ mod http;
 mod jobs;
 mod keys;
 mod keywords;
+mod list_pages;
 mod lists;
 mod monitor_slugs;
 mod ping_keys;

@@ -1,5 +1,7 @@
 //! Ping keys: shown once, kept as a hash, revoked at once.
 
+use std::collections::BTreeSet;
+
 use chrono::Duration;
 use cronmon_tests::CronMon;
 use cronmon_tests::contents::{contents, count};
@@ -40,7 +42,7 @@ async fn a_key_is_shown_once_and_then_only_its_first_characters() {
     for shown_once in ["key", "ping_url_template", "warnings"] {
         fields.remove(shown_once);
     }
-    assert_eq!(list, json!({ "data": [new], "paging": { "total": 1 } }));
+    assert_eq!(list, json!({ "data": [new], "paging": { "total": 1, "next_cursor": null } }));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,9 +62,21 @@ async fn the_newest_comes_first_and_a_thousand_are_listed() {
          from generate_series(1, 1000) n";
     cronmon.pool.get().await.unwrap().execute(statement, &[]).await.unwrap();
     let list = cronmon.call(Method::GET, "/ping-keys", None).await.body;
-    assert_eq!(list["paging"], json!({ "total": 1003 }));
+    assert_eq!(list["paging"]["total"], 1003);
     assert_eq!(list["data"].as_array().unwrap().len(), 1_000);
     assert_eq!(list["data"][0]["name"], "c");
+    let mut ids = BTreeSet::new();
+    let mut pages = 0;
+    let mut query = "limit=300".to_owned();
+    loop {
+        let page = cronmon.call(Method::GET, &format!("/ping-keys?{query}"), None).await.body;
+        ids.extend(page["data"].as_array().unwrap().iter().map(|key| key["ping_key_id"].to_string()));
+        pages += 1;
+        assert_eq!(page["paging"]["total"], 1003);
+        let Some(cursor) = page["paging"]["next_cursor"].as_str() else { break };
+        query = format!("limit=300&cursor={cursor}");
+    }
+    assert_eq!((ids.len(), pages), (1_003, 4));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -222,7 +222,7 @@ async fn the_list_comes_with_the_newest_first_and_holds_ones_own() {
     }
     assert_eq!(
         (list.status.as_u16(), list.body),
-        (200, json!({ "data": windows, "paging": { "total": 3 } }))
+        (200, json!({ "data": windows, "paging": { "total": 3, "next_cursor": null } }))
     );
 }
 

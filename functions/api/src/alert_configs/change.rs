@@ -3,8 +3,9 @@
 use axum::extract::State;
 use tokio_postgres::types::Type;
 
-use super::decisions::Decisions;
+use super::decisions::{Columns, Decisions};
 use super::read::{ShownAlertConfig, one_alert_config};
+use super::slack_token::with_kept_token;
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::requests::{Caller, Fields, Ids};
@@ -18,7 +19,9 @@ pub(crate) async fn change(
     let decided = Decisions::read(fields)?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    // A new URL has not been refused yet.
+    let destination = with_kept_token(&*transaction, &tenant, alert_config_id, decided.destination).await?;
+    let columns = Columns::of(&destination);
+    // A new destination has not refused anything yet.
     let changed = transaction
         .execute_typed(
             "update alert_config set
@@ -29,9 +32,13 @@ pub(crate) async fn change(
                  on_recovered = coalesce($7, on_recovered),
                  on_warning = coalesce($8, on_warning),
                  is_default = coalesce($9, is_default),
-                 url = $10,
-                 broken_at = case when url = $10 then broken_at end,
-                 broken_reason = case when url = $10 then broken_reason end
+                 type = $10, url = $11, slack_channel = $12, slack_token = $13,
+                 broken_at = case when not is_new then broken_at end,
+                 broken_reason = case when not is_new then broken_reason end
+             from (
+                 select (type, url, slack_channel, slack_token) is distinct from ($10, $11, $12, $13) as is_new
+                 from alert_config where alert_config_id = $1 for no key update
+             ) old
              where alert_config_id = $1 and tenant = $2",
             &[
                 (&alert_config_id, Type::UUID),
@@ -43,7 +50,10 @@ pub(crate) async fn change(
                 (&decided.on_recovered, Type::BOOL),
                 (&decided.on_warning, Type::BOOL),
                 (&decided.is_default, Type::BOOL),
-                (&decided.url, Type::TEXT),
+                (&columns.kind, Type::TEXT),
+                (&columns.url, Type::TEXT),
+                (&columns.slack_channel, Type::TEXT),
+                (&columns.slack_token, Type::TEXT),
             ],
         )
         .await?;

@@ -5,8 +5,9 @@ use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::decisions::Decisions;
+use super::decisions::{Columns, Decisions};
 use super::read::{ShownAlertConfig, one_alert_config};
+use super::slack_token::never_a_mask;
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
@@ -22,6 +23,8 @@ pub(crate) async fn create(
     fields: Fields,
 ) -> ApiResult<Data<ShownAlertConfig>> {
     let decided = Decisions::read(fields)?;
+    never_a_mask(&decided.destination)?;
+    let columns = Columns::of(&decided.destination);
     let alert_config_id = Uuid::new_v4();
     let _turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
@@ -32,8 +35,8 @@ pub(crate) async fn create(
         .execute_typed(
             "insert into alert_config (
                  alert_config_id, tenant, name, created_at, active, on_late, on_error, on_recovered, on_warning,
-                 is_default, type, url
-             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'webhook', $11)",
+                 is_default, type, url, slack_channel, slack_token
+             ) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             &[
                 (&alert_config_id, Type::UUID),
                 (&tenant.0, Type::TEXT),
@@ -45,7 +48,10 @@ pub(crate) async fn create(
                 (&decided.on_recovered.unwrap_or(true), Type::BOOL),
                 (&decided.on_warning.unwrap_or(true), Type::BOOL),
                 (&decided.is_default.unwrap_or(false), Type::BOOL),
-                (&decided.url, Type::TEXT),
+                (&columns.kind, Type::TEXT),
+                (&columns.url, Type::TEXT),
+                (&columns.slack_channel, Type::TEXT),
+                (&columns.slack_token, Type::TEXT),
             ],
         )
         .await?;

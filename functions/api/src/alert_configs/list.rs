@@ -35,7 +35,7 @@ pub(crate) async fn list(
     let client = app.pool.get().await?;
     let all = summaries(&**client, &tenant, None).await?;
     let total = i64::try_from(all.len()).unwrap_or(i64::MAX);
-    Ok(Data::list(all, total))
+    Ok(Data::list(all, total, None))
 }
 
 /// In the order of their ids; of one monitor, or all. Relies on the indexes `alert_config_of_tenant` and

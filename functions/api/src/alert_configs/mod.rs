@@ -7,3 +7,5 @@ pub(crate) mod delete;
 pub(crate) mod list;
 pub(crate) mod of_monitor;
 pub(crate) mod read;
+pub(crate) mod send_test;
+mod slack_token;

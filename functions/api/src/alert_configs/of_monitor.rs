@@ -25,7 +25,7 @@ pub(crate) async fn list(
     monitor_exists(&**client, &tenant, monitor_id).await?;
     let attached = summaries(&**client, &tenant, Some(monitor_id)).await?;
     let total = i64::try_from(attached.len()).unwrap_or(i64::MAX);
-    Ok(Data::list(attached, total))
+    Ok(Data::list(attached, total, None))
 }
 
 /// All of `{"alert_config_ids": [...]}` or none.

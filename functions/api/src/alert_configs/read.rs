@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use destinations::{DESTINATION_COLUMNS, Destination};
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio_postgres::GenericClient;
@@ -9,6 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::slack_token::mask;
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
@@ -69,8 +71,11 @@ pub(super) async fn one_alert_config(
 ) -> ApiResult<ShownAlertConfig> {
     let rows = client
         .query_typed(
-            "select name, active, on_late, on_error, on_recovered, on_warning, is_default, url, broken_at, broken_reason
-             from alert_config where alert_config_id = $1 and tenant = $2",
+            &format!(
+                "select c.name, c.active, c.on_late, c.on_error, c.on_recovered, c.on_warning, c.is_default,
+                        c.broken_at, c.broken_reason, {DESTINATION_COLUMNS}
+                 from alert_config c where c.alert_config_id = $1 and c.tenant = $2"
+            ),
             &[(&alert_config_id, Type::UUID), (&tenant.0, Type::TEXT)],
         )
         .await?;
@@ -98,9 +103,19 @@ pub(super) async fn one_alert_config(
         on_recovered: row.try_get("on_recovered")?,
         on_warning: row.try_get("on_warning")?,
         default: row.try_get("is_default")?,
-        r#type: json!({ "webhook": { "url": row.try_get::<_, String>("url")? } }),
+        r#type: shown_destination(&Destination::of(row)?),
         broken: Broken::of(row)?,
         monitors,
         warnings: Vec::new(),
     })
+}
+
+/// As it was given, but for what is secret. The URL of a webhook is shown: its owner has to tell it from others.
+fn shown_destination(destination: &Destination) -> Value {
+    match destination {
+        Destination::Webhook { url } => json!({ "webhook": { "url": url } }),
+        Destination::Slack { channel, token } => {
+            json!({ "slack": { "channel": channel, "token": mask(token) } })
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub(crate) async fn list(
         .await?;
     let shown: Vec<ShownApiKey> = rows.iter().map(ShownApiKey::of).collect::<ApiResult<_>>()?;
     let total = i64::try_from(shown.len()).unwrap_or(i64::MAX);
-    Ok(Data::list(shown, total))
+    Ok(Data::list(shown, total, None))
 }
 
 impl ShownApiKey {

@@ -25,5 +25,5 @@ pub(crate) async fn list(
     let total = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
     let now = (app.clock)();
     let shown = rows.iter().map(|row| ShownWindow::of(row, now)).collect::<ApiResult<_>>()?;
-    Ok(Data::list(shown, total))
+    Ok(Data::list(shown, total, None))
 }

@@ -2,26 +2,25 @@
 
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use database::jobs::as_text;
 use domain::SignalKind;
 use serde::Serialize;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::cursor::Cursor;
 use super::jobs::monitor_exists;
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
+use crate::cursor::Cursor;
+use crate::page::{self, one_more};
 use crate::requests::{Caller, Ids, Query, wrong};
 
 /// Pings of one page.
-const MOST: i64 = 100;
+const MOST: usize = 100;
 
 /// Bytes of a body in a list.
-const SHOWN_BODY: usize = 10_000;
-
-/// Bytes of a page. Lambda answers with 6 MB at most, and writes each quote and backslash of it twice.
-const LONGEST_PAGE: usize = 4_000_000;
+const SHOWN_BODY: i32 = 10_000;
 
 #[derive(Serialize)]
 pub(crate) struct Ping {
@@ -77,31 +76,22 @@ pub(crate) async fn list(
             &statement,
             &[
                 (&monitor_id, Type::UUID),
-                (&i32::try_from(SHOWN_BODY).unwrap_or(i32::MAX), Type::INT4),
-                (&wanted.after.map(|cursor| cursor.received_at), Type::TIMESTAMPTZ),
-                (&wanted.after.map(|cursor| cursor.signal_id), Type::UUID),
+                (&SHOWN_BODY, Type::INT4),
+                (&wanted.after.map(|cursor| cursor.at), Type::TIMESTAMPTZ),
+                (&wanted.after.map(|cursor| cursor.id), Type::UUID),
                 (&wanted.since, Type::TIMESTAMPTZ),
                 (&wanted.until, Type::TIMESTAMPTZ),
                 (&wanted.kinds, Type::TEXT_ARRAY),
                 (&wanted.rid, Type::UUID),
-                (&(wanted.limit + 1), Type::INT8),
+                (&one_more(wanted.limit), Type::INT8),
             ],
         )
         .await?;
 
-    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
-    let mut page: Vec<Ping> = Vec::with_capacity(rows.len());
-    let mut bytes = 0;
-    for row in &rows {
-        let ping = Ping::of(row)?;
-        bytes += serde_json::to_vec(&ping).map_or(LONGEST_PAGE, |json| json.len() + 1);
-        if page.len() == limit || bytes > LONGEST_PAGE && !page.is_empty() {
-            let last = page.last().map(Ping::position);
-            return Ok(Data::page(page, last.map(Cursor::encode)));
-        }
-        page.push(ping);
-    }
-    Ok(Data::page(page, None))
+    let pings: Vec<Ping> = rows.iter().map(Ping::of).collect::<ApiResult<_>>()?;
+    let found = pings.into_iter().map(|ping| (ping.position(), ping));
+    let (page, last) = page::fill(found, wanted.limit);
+    Ok(Data::uncounted(page, last.map(Cursor::encode)))
 }
 
 /// One ping with the whole of its body, as far as it was kept.
@@ -151,7 +141,7 @@ impl Ping {
             job_id: row.try_get("job_id")?,
             source_address: row.try_get("source_address")?,
             user_agent: row.try_get("user_agent")?,
-            body: body.map(|body| text(body, body_truncated)),
+            body: body.map(|body| as_text(body, body_truncated)),
             body_bytes,
             body_truncated,
             ends_at: row.try_get("ends_at")?,
@@ -159,17 +149,8 @@ impl Ping {
     }
 
     fn position(&self) -> Cursor {
-        Cursor { received_at: self.received_at, signal_id: self.signal_id }
+        Cursor { at: self.received_at, id: self.signal_id }
     }
-}
-
-/// A body that was cut by us does not end within a character.
-fn text(body: &[u8], cut: bool) -> String {
-    let whole = match std::str::from_utf8(body) {
-        Err(e) if cut && e.error_len().is_none() => body.get(..e.valid_up_to()).unwrap_or(body),
-        _ => body,
-    };
-    String::from_utf8_lossy(whole).into_owned()
 }
 
 /// What the query asks for.
@@ -178,7 +159,7 @@ struct Wanted {
     rid: Option<Uuid>,
     since: Option<DateTime<Utc>>,
     until: Option<DateTime<Utc>>,
-    limit: i64,
+    limit: usize,
     after: Option<Cursor>,
 }
 
@@ -197,20 +178,13 @@ impl Wanted {
         let rid = query
             .one("rid")?
             .map(|text| Uuid::try_parse(text).map_err(|_| wrong("rid", &"it is not a UUID")));
-        let limit = query.one("limit")?.map(|text| match text.parse() {
-            Ok(limit @ 1..=MOST) => Ok(limit),
-            _ => Err(wrong("limit", &format!("it must be from 1 to {MOST}"))),
-        });
-        let after = query.one("cursor")?.map(|text| {
-            Cursor::parse(text).ok_or_else(|| wrong("cursor", &"it is not the next_cursor of a page"))
-        });
         Ok(Self {
             kinds: Some(kinds).filter(|kinds| !kinds.is_empty()),
             rid: rid.transpose()?,
             since: query.instant("since")?,
             until: query.instant("until")?,
-            limit: limit.transpose()?.unwrap_or(MOST),
-            after: after.transpose()?,
+            limit: query.limit(MOST)?,
+            after: query.cursor(Cursor::parse)?,
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::jobs::newest_jobs;
-use super::shown::{MONITOR_COLUMNS, ShownMonitor};
+use super::shown::{ShownMonitor, monitor_columns};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
@@ -34,8 +34,8 @@ pub(super) async fn one_monitor(
     base_url: &str,
     now: DateTime<Utc>,
 ) -> ApiResult<ShownMonitor> {
-    let statement =
-        format!("select {MONITOR_COLUMNS} from monitor m where m.monitor_id = $1 and m.tenant = $2");
+    let columns = monitor_columns("quiet_until(m, $3)");
+    let statement = format!("select {columns} from monitor m where m.monitor_id = $1 and m.tenant = $2");
     let rows = client
         .query_typed(
             &statement,

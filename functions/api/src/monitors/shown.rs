@@ -17,15 +17,17 @@ use crate::PublicUrl;
 use crate::answers::{ApiResult, shown_instant};
 
 /// The columns of `monitor m` that [`ShownMonitor::of`] reads; `$3` is now. `is_heard`: somebody would be told.
-/// `quiet_ends_at`: of the snooze or the maintenance window that is in force.
-pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
+/// `quiet_until` says when the snooze and the maintenance windows that are in force end.
+pub(super) fn monitor_columns(quiet_until: &str) -> String {
+    format!(
+        "m.monitor_id, m.name, m.ping_id, m.created_at, m.schedule_kind, \
      m.every_seconds, m.cron, m.timezone, m.expected_duration, m.grace_duration, m.start_grace_duration, \
      m.early_duration, m.failure_threshold, m.recovery_threshold, m.alert_on, m.status, m.armed, m.open_jobs, \
      case when m.paused_at is null then m.next_slot end as next_slot, m.last_signal_at, m.slug, m.tags, \
      m.resume_on_ping, m.fail_keywords, m.success_keywords, \
      m.start_keywords, m.min_interval_duration, m.min_duration, m.paused_at, m.resumes_at, \
      case when m.snooze_ends_at > $3 then m.snooze_ends_at end as snooze_ends_at, \
-     quiet_until(m, $3) as quiet_ends_at, \
+     {quiet_until} as quiet_ends_at, \
      case when m.paused_at is null then least(slot_deadline(m), m.held_until, case when m.open_jobs > 0 then ( \
          select min(j.due_at) from job j \
          where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) \
@@ -35,7 +37,9 @@ pub(super) const MONITOR_COLUMNS: &str = "m.monitor_id, m.name, m.ping_id, m.cre
              exists (select from monitor_alert_config x \
                      where x.monitor_id = m.monitor_id and x.alert_config_id = c.alert_config_id) \
              or c.is_default and not exists ( \
-                 select from monitor_alert_config x where x.monitor_id = m.monitor_id))) as is_heard";
+                 select from monitor_alert_config x where x.monitor_id = m.monitor_id))) as is_heard"
+    )
+}
 
 #[derive(Serialize)]
 pub(crate) struct ShownMonitor {
@@ -77,7 +81,7 @@ pub(crate) struct ShownMonitor {
 }
 
 impl ShownMonitor {
-    /// Reads [`MONITOR_COLUMNS`].
+    /// Reads [`monitor_columns`].
     pub(super) fn of(row: &Row, base_url: &str) -> ApiResult<Self> {
         let schedule = schedule_of(row)?;
         let ping_url = format!("{base_url}/ping/{}", row.try_get::<_, Uuid>("ping_id")?);

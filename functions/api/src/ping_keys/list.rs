@@ -8,9 +8,11 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::answers::{ApiResult, Data};
-use crate::requests::Caller;
+use crate::cursor::Cursor;
+use crate::page::{self, one_more};
+use crate::requests::{Caller, Query};
 
-const MOST: i64 = 1_000;
+const MOST: usize = 1_000;
 
 #[derive(Serialize)]
 pub(crate) struct ShownPingKey {
@@ -24,30 +26,42 @@ pub(crate) struct ShownPingKey {
 pub(crate) async fn list(
     State(app): State<App>,
     Caller(tenant): Caller,
+    query: Query,
 ) -> ApiResult<Data<Vec<ShownPingKey>>> {
-    // Relies on the index ping_key_of_tenant.
-    let rows = app
-        .pool
-        .get()
-        .await?
+    let limit = query.limit(MOST)?;
+    let after = query.cursor(Cursor::parse)?;
+    let client = app.pool.get().await?;
+    // Relies on the index ping_key_of_tenant. Without more keys there is one row without a key.
+    let rows = client
         .query_typed(
-            "select ping_key_id, name, key_begins, created_at, count(*) over () as total
-             from ping_key where tenant = $1
-             order by created_at desc, ping_key_id limit $2",
-            &[(&tenant.0, Type::TEXT), (&MOST, Type::INT8)],
+            "select total, ping_key_id, name, key_begins, created_at
+             from (select count(*) as total from ping_key where tenant = $1) counted
+             left join (
+                 select * from ping_key
+                 where tenant = $1 and ($2::uuid is null or (created_at, ping_key_id) < ($3, $2))
+                 order by created_at desc, ping_key_id desc limit $4
+             ) k on true
+             order by created_at desc, ping_key_id desc",
+            &[
+                (&tenant.0, Type::TEXT),
+                (&after.map(|cursor| cursor.id), Type::UUID),
+                (&after.map(|cursor| cursor.at), Type::TIMESTAMPTZ),
+                (&one_more(limit), Type::INT8),
+            ],
         )
         .await?;
     let total = rows.first().map_or(Ok(0), |row| row.try_get("total"))?;
-    let shown = rows
-        .iter()
-        .map(|row| {
-            Ok(ShownPingKey {
-                ping_key_id: row.try_get("ping_key_id")?,
-                name: row.try_get("name")?,
-                key_begins: row.try_get("key_begins")?,
-                created_at: row.try_get("created_at")?,
-            })
-        })
-        .collect::<ApiResult<_>>()?;
-    Ok(Data::list(shown, total))
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Some(ping_key_id) = row.try_get("ping_key_id")? else { continue };
+        let key = ShownPingKey {
+            ping_key_id,
+            name: row.try_get("name")?,
+            key_begins: row.try_get("key_begins")?,
+            created_at: row.try_get("created_at")?,
+        };
+        found.push((Cursor { at: key.created_at, id: ping_key_id }, key));
+    }
+    let (keys, last) = page::fill(found, limit);
+    Ok(Data::list(keys, total, last.map(Cursor::encode)))
 }

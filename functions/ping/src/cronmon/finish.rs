@@ -77,6 +77,7 @@ fn as_far_as_known(job_id: Uuid, succeeded: bool, end: DateTime<Utc>) -> Job {
         late: false,
         succeeded: Some(succeeded),
         output: None,
+        output_truncated: false,
         abandoned: false,
         due_at: None,
         exit_status: None,

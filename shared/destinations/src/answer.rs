@@ -12,7 +12,7 @@ use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode, Url};
 use rustls::CertificateError;
 
-use crate::webhook::Limits;
+use crate::client::Limits;
 
 /// How much of an answer's body is read, in bytes, and how much of that is shown, in characters.
 const READ_BYTES: usize = 1_000;
@@ -25,6 +25,8 @@ pub struct Answer {
     pub status: Option<u16>,
     /// What went wrong, for the owner of the alert config; `None` when delivered.
     pub error: Option<String>,
+    /// The start of what Slack answered when it refused, for who asked for a test.
+    pub body: Option<String>,
     /// How long the destination asked to wait, unbounded.
     pub retry_after: Option<Duration>,
     pub verdict: Verdict,
@@ -59,8 +61,13 @@ impl fmt::Display for Unresolved {
 impl Error for Unresolved {}
 
 impl Answer {
+    pub(crate) fn delivered(status: StatusCode) -> Self {
+        let verdict = Verdict::Delivered;
+        Self { status: Some(status.as_u16()), error: None, body: None, retry_after: None, verdict }
+    }
+
     pub(crate) fn failed(error: impl Into<String>, verdict: Verdict) -> Self {
-        Self { status: None, error: Some(error.into()), retry_after: None, verdict }
+        Self { status: None, error: Some(error.into()), body: None, retry_after: None, verdict }
     }
 }
 
@@ -68,7 +75,7 @@ pub(crate) async fn answered(response: Response, url: &Url) -> Answer {
     let status = response.status();
     let verdict = verdict(status);
     if verdict == Verdict::Delivered {
-        return Answer { status: Some(status.as_u16()), error: None, retry_after: None, verdict };
+        return Answer::delivered(status);
     }
     let retry_after = retry_after(response.headers());
     let error = if status.is_redirection() {
@@ -79,7 +86,7 @@ pub(crate) async fn answered(response: Response, url: &Url) -> Answer {
             text => format!("answered {}: {text}", status.as_u16()),
         }
     };
-    Answer { status: Some(status.as_u16()), error: Some(error), retry_after, verdict }
+    Answer { status: Some(status.as_u16()), error: Some(error), body: None, retry_after, verdict }
 }
 
 fn verdict(status: StatusCode) -> Verdict {
@@ -93,7 +100,7 @@ fn verdict(status: StatusCode) -> Verdict {
 }
 
 /// Seconds, or a date, which is taken against the answer's own `Date`: the two clocks may differ.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name)?.to_str().ok();
     let asked = text(header::RETRY_AFTER)?.trim();
     if let Ok(seconds) = asked.parse() {
@@ -105,14 +112,20 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 /// The start of the answer's body, or what of it has come when the time is over.
-async fn excerpt(mut response: Response, url: &Url) -> String {
+async fn excerpt(response: Response, url: &Url) -> String {
+    let read = read_some(response, READ_BYTES).await;
+    plain(&without_secrets(String::from_utf8_lossy(&read).into_owned(), url), SHOWN_CHARS)
+}
+
+/// At most so many bytes of an answer's body, or what of them has come when the time is over.
+pub(crate) async fn read_some(mut response: Response, most: usize) -> Vec<u8> {
     let mut read = Vec::new();
-    while read.len() < READ_BYTES
+    while read.len() < most
         && let Ok(Some(chunk)) = response.chunk().await
     {
-        read.extend(chunk.iter().take(READ_BYTES - read.len()));
+        read.extend(chunk.iter().take(most - read.len()));
     }
-    plain(&without_secrets(String::from_utf8_lossy(&read).into_owned(), url))
+    read
 }
 
 /// Servers like to say what they were asked for ("Cannot POST /hooks/…"), and for a webhook that is the key.
@@ -129,14 +142,14 @@ pub(crate) fn without_secrets(mut text: String, url: &Url) -> String {
     text
 }
 
-/// One line without control characters, nor those that turn the direction of text around.
-fn plain(text: &str) -> String {
+/// One line of so many characters without control characters, nor those that turn the direction of text around.
+pub(crate) fn plain(text: &str, most: usize) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     let visible = |c: &char| {
         !c.is_control()
             && !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    words.join(" ").chars().filter(visible).take(SHOWN_CHARS).collect()
+    words.join(" ").chars().filter(visible).take(most).collect()
 }
 
 pub(crate) fn not_answered(error: &reqwest::Error, limits: Limits) -> Answer {

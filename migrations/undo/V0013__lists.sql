@@ -1,0 +1,2 @@
+-- What was filled in stays: it is what the column says.
+drop function folded;
