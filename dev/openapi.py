@@ -155,9 +155,11 @@ def fill(api: Api) -> dict[str, list[str]]:
     for monitor in monitors[:STAY]:
         history(api, monitor)
         api.call("POST", f"/monitors/{monitor['monitor_id']}/alert-configs", {"alert_config_ids": ids["alert_config"][:STAY]})
-    jobs = api.call("GET", f"/monitors/{monitors[0]['monitor_id']}/jobs")
-    pings = api.call("GET", f"/monitors/{monitors[0]['monitor_id']}/pings")
-    found = {"jobs": [job["job_id"] for job in jobs], "signals": [ping["signal_id"] for ping in pings]}
+    of_jobs = ids["monitor"][0]
+    for _ in range(GO):
+        api.call("POST", f"/monitors/{of_jobs}/jobs/start")
+    jobs, pings = (api.call("GET", f"/monitors/{of_jobs}/{what}") for what in ("jobs", "pings"))
+    found = {"monitor_of_jobs": [of_jobs], "jobs": [job["job_id"] for job in jobs], "signals": [ping["signal_id"] for ping in pings]}
     for name, all_of_it in ids.items():
         found[f"{name}s"], found[f"{name}s_that_go"] = all_of_it[:STAY], all_of_it[STAY:]
     return found

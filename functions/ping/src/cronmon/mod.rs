@@ -10,6 +10,7 @@ mod start;
 
 use axum::extract::RawPathParams;
 use axum::http::Method;
+use axum::http::header::ALLOW;
 use axum::http::request::Parts;
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
@@ -34,7 +35,10 @@ pub(crate) fn router() -> Router<App> {
         ("/api/v1/monitors/{monitor_id}/jobs/start", post(start::start)),
         ("/api/v1/monitors/{monitor_id}/jobs/{job_id}/finish", post(finish::finish)),
         // What the api function answers, by other methods.
-        ("/api/v1/monitors/{monitor_id}/jobs/{job_id}", any(async || Reply::WrongMethod)),
+        (
+            "/api/v1/monitors/{monitor_id}/jobs/{job_id}",
+            any(async || ([(ALLOW, "GET,HEAD")], Reply::WrongMethod)),
+        ),
     ] {
         router = router.route(&format!("{path}/"), methods.clone()).route(path, methods);
     }
