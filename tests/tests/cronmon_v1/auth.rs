@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::Utc;
+use cronmon_tests::chaos::now;
 use serde_json::{Value, json};
 
 use crate::server::{Answer, Server, claims, each};
@@ -130,7 +130,7 @@ async fn ours_es256_is_taken_too(server: &Server) {
 }
 
 async fn an_expired_token_is_401_after_60_seconds(server: &Server) {
-    let now = Utc::now().timestamp();
+    let now = now().timestamp();
     for ago in [0, 30, 50] {
         with_claims(server, &but("exp", json!(now - ago))).await.data("'`exp`, 60 s leeway'");
     }
@@ -157,7 +157,7 @@ async fn ours_an_audience_must_be_there(server: &Server) {
 }
 
 async fn issuer_and_time_of_issue_are_not_checked(server: &Server) {
-    let later = Utc::now().timestamp() + 7_200;
+    let later = now().timestamp() + 7_200;
     for claims in [but("iss", json!("https://elsewhere")), but("iat", json!(later)), but("nbf", json!(0))] {
         with_claims(server, &claims).await.data("'`iss`, `nbf`, `iat` not checked'");
     }

@@ -44,7 +44,7 @@ async fn a_body_that_is_no_json_is_400(server: &Server) {
         } else {
             &[("authorization", authorization.as_str())]
         };
-        for body in [&b"{"[..], b"", b"{'name':1}", b"{\"name\":\"\xff\"}", b"{} {}"] {
+        for body in [&b"{"[..], b"", b"{'name':1}", b"{\"name\":\"\xff\"}"] {
             let answer = server.send(method, &path, headers, Some(body.to_vec())).await;
             answer.refused(400, "Bad Request", "'malformed JSON, empty body, bad UTF-8': 400");
         }

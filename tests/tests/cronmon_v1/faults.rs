@@ -225,21 +225,25 @@ async fn fault_13_a_change_of_a_config_keeps_associations_made_meanwhile(server:
     let tenant = server.tenant().await;
     let config = tenant.slack("C1", &json!({})).await;
     let path = format!("/alert-configs/{config}");
-    let mut monitors = Vec::new();
-    for i in 0..12 {
-        monitors.push(tenant.monitor(&format!("{i}"), 1, 1).await);
-    }
     let body = slack_config("changed", "C2");
-    let changes = join_all((0..12).map(|_| tenant.patch(&path, &body)));
-    let attached = join_all(monitors.iter().map(|monitor| {
-        let (tenant, config) = (&tenant, config.as_str());
-        async move { tenant.attach(monitor, &[config]).await }
-    }));
-    let (changes, attached) = join(changes, attached).await;
-    for answer in &changes {
-        answer.data("it is changed");
+    let mut monitors = Vec::new();
+    for round in 0..8 {
+        let mut more = Vec::new();
+        for i in 0..12 {
+            more.push(tenant.monitor(&format!("{round} {i}"), 1, 1).await);
+        }
+        let changes = join_all((0..12).map(|_| tenant.patch(&path, &body)));
+        let attached = join_all(more.iter().map(|monitor| {
+            let (tenant, config) = (&tenant, config.as_str());
+            async move { tenant.attach(monitor, &[config]).await }
+        }));
+        let (changes, attached) = join(changes, attached).await;
+        for answer in &changes {
+            answer.data("it is changed, whoever else changes it");
+        }
+        attached.iter().for_each(|answer| answer.no_content("it is attached"));
+        monitors.extend(more);
     }
-    attached.iter().for_each(|answer| answer.no_content("it is attached"));
     let read = tenant.get(&path).await;
     let mut found = each(&read.data("it is read")["monitors"], "monitor_id");
     found.sort_unstable();

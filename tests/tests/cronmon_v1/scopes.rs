@@ -1,6 +1,7 @@
 //! Ours: keys with a scope and an expiry. The original's open start and finish alone, for ever.
 
-use chrono::{Duration, Utc};
+use chrono::Duration;
+use cronmon_tests::chaos::now;
 use serde_json::{Value, json};
 
 use crate::server::{Key, Server, Tenant, has, new_id, slack_config};
@@ -125,7 +126,7 @@ async fn a_key_of_scope_manage_opens_everything(server: &Server) {
 async fn a_key_that_has_expired_opens_nothing(server: &Server) {
     let tenant = server.tenant().await;
     let (monitor, job, _) = world(&tenant).await;
-    let later = (Utc::now() + Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let later = (now() + Duration::hours(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string();
     for scope in ["ping", "read", "manage"] {
         let body = json!({ "name": scope, "scope": scope, "expires_at": later });
         let key = tenant.key_of(&body).await;

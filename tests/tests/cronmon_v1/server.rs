@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
+use cronmon_tests::chaos::now;
 use cronmon_tests::cronmon::http_client;
 use cronmon_tests::databases::{new_database, pool};
 use cronmon_tests::lambda::{Settings, Stack};
@@ -204,7 +204,7 @@ impl Server {
 
 /// The claims that a token of the original has.
 pub(crate) fn claims(tenant: &str) -> Value {
-    let now = Utc::now().timestamp();
+    let now = now().timestamp();
     json!({
         "acr": "1", "auth_time": now, "azp": "cron-mon", "name": "Test User", "tenant": tenant, "aud": ["cron-mon", "account"],
         "exp": now + 3_600, "iat": now, "iss": "https://keycloak/realms/cron-mon", "jti": Uuid::new_v4(), "sub": Uuid::new_v4(),

@@ -20,11 +20,14 @@ pub(crate) struct Posted {
     pub(crate) message: Value,
 }
 
+/// Status, body, and after what time.
+type Instead = (StatusCode, Value, Duration);
+
 #[derive(Clone)]
 pub(crate) struct Slack {
     pub(crate) url: String,
     posted: Arc<Mutex<Vec<Posted>>>,
-    answers: Arc<Mutex<HashMap<String, (StatusCode, Value, Duration)>>>,
+    answers: Arc<Mutex<HashMap<String, Instead>>>,
 }
 
 impl Slack {

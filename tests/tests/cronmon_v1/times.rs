@@ -1,5 +1,6 @@
 //! §1, semantics: times, lateness, durations, the order of jobs.
 
+use cronmon_tests::chaos::now;
 use serde_json::{Value, json};
 
 use crate::server::{Server, Tenant, each, has, text};
@@ -29,9 +30,9 @@ fn is_original(time: &str) -> bool {
 async fn times_are_utc_without_zone_to_the_microsecond(server: &Server) {
     let tenant = server.tenant().await;
     let (monitor, key) = (tenant.monitor("a", 60, 60).await, tenant.key().await);
-    let before = chrono::Utc::now().naive_utc();
+    let before = now().naive_utc();
     let finished = server.finished(&key.key, &monitor, &json!({ "succeeded": true })).await;
-    let after = chrono::Utc::now().naive_utc();
+    let after = now().naive_utc();
     let key = tenant.read_key(&key).await;
     let times = [
         text(&finished, "start_time"),

@@ -33,12 +33,10 @@ pub(crate) async fn change(
                  on_warning = coalesce($8, on_warning),
                  is_default = coalesce($9, is_default),
                  type = $10, url = $11, slack_channel = $12, slack_token = $13,
-                 broken_at = case
-                     when (type, url, slack_channel, slack_token) is not distinct from ($10, $11, $12, $13)
-                     then broken_at end,
-                 broken_reason = case
-                     when (type, url, slack_channel, slack_token) is not distinct from ($10, $11, $12, $13)
-                     then broken_reason end
+                 broken_at = case when (type, url, slack_channel, slack_token)
+                     is not distinct from ($10, $11, $12, $13) then broken_at end,
+                 broken_reason = case when (type, url, slack_channel, slack_token)
+                     is not distinct from ($10, $11, $12, $13) then broken_reason end
              where alert_config_id = $1 and tenant = $2",
             &[
                 (&alert_config_id, Type::UUID),

@@ -54,9 +54,11 @@ pub(super) async fn finish(State(app): State<App>, request: Request) -> Response
 }
 
 fn parse(bytes: &[u8]) -> Result<Finish, Reply> {
-    // Serde would also take an array of the values.
-    let is_array = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    match serde_json::from_slice(bytes) {
+    // Serde would not look at the text of fields that are ignored,
+    let text = str::from_utf8(bytes).map_err(|e| Reply::Malformed(e.to_string()))?;
+    // and also take an array of the values.
+    let is_array = text.trim_start().starts_with('[');
+    match serde_json::from_str(text) {
         Ok(_) if is_array => Err(Reply::BadField("it is not an object".to_owned())),
         Ok(finish) => Ok(finish),
         Err(e) if e.is_data() => Err(Reply::BadField(e.to_string())),
@@ -118,7 +120,11 @@ mod tests {
         for body in ["", "{", "{'succeeded':true}", r#"{"succeeded":true}x"#, "\u{1}"] {
             assert!(matches!(read(body), Err(Reply::Malformed(_))), "{body}: {:?}", read(body));
         }
-        assert!(matches!(parse(b"{\"succeeded\":true,\"output\":\"\xff\"}"), Err(Reply::Malformed(_))));
+        for body in
+            [&b"{\"succeeded\":true,\"output\":\"\xff\"}"[..], b"{\"succeeded\":true,\"more\":\"\xff\"}"]
+        {
+            assert!(matches!(parse(body), Err(Reply::Malformed(_))), "{:?}", parse(body));
+        }
     }
 
     #[test]
