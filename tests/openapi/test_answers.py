@@ -43,6 +43,8 @@ class Answers(unittest.TestCase):
             seen.add((template_of(path), method, status))
         of_operations = {(t, m) for t, m, _ in seen if t and m.lower() in DOCUMENT["paths"][t]}
         print(f"{len(lines)} answers of {len(of_operations)} operations, {len(seen)} with their statuses")
+        documented = {(path, method.upper()) for path, item in DOCUMENT["paths"].items() for method in item if method != "parameters"}
+        self.assertEqual(sorted(documented - of_operations), [], "operations that no test was answered by")
         if found:
             self.fail("\n".join([f"{len(found)} answers are not as docs/openapi.yaml says", *found[:SHOWN]]))
 

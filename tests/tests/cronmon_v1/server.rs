@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cronmon_tests::answers;
 use cronmon_tests::chaos::now;
 use cronmon_tests::cronmon::http_client;
 use cronmon_tests::databases::{new_database, pool};
@@ -109,7 +110,7 @@ impl Server {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let is_head = method == Method::HEAD;
         let what = format!("{method} {path}");
-        let mut request = self.http.request(method, format!("{}/api/v1{path}", self.url));
+        let mut request = self.http.request(method.clone(), format!("{}/api/v1{path}", self.url));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -119,6 +120,11 @@ impl Server {
         let response = request.send().await.unwrap_or_else(|e| panic!("{what}: {e:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        // What is refused here is refused on paths, too, that no document has.
+        if status < 300 && method != Method::OPTIONS {
+            let kind = headers.get("content-type").map(|kind| kind.to_str().unwrap());
+            answers::keep(&method, &format!("/api/v1{path}"), status, kind.unwrap_or_default(), &text);
+        }
         let answer = Answer {
             status,
             headers,
