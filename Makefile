@@ -69,7 +69,7 @@ migrate: ## bring the schema up to date, in DATABASE_URL or the local database
 
 .PHONY: import
 import: ## copy an original CronMon's database into DATABASE_URL or the local one: make import FROM=postgres://...
-	@$(PYTHON) dev/run.py import '$(subst ','\'',$(FROM))'
+	@FROM='$(subst ','\'',$(FROM))' $(PYTHON) dev/run.py import
 
 .PHONY: seed
 seed: ## replace all data of a tenant in the local database by test data, every state at a glance: make seed tenant=acme

@@ -4,7 +4,7 @@
     python3 dev/run.py token TENANT
     python3 dev/run.py key TENANT SCOPE [ENV]
     python3 dev/run.py migrate up|revert|redo
-    python3 dev/run.py import postgres://...
+    python3 dev/run.py import             (from the database that FROM names)
     python3 dev/run.py seed [TENANT] [--yes]
 
 DATABASE_URL chooses another database, KEYCLOAK_CERTS_URL real tokens instead of development ones, PORT another port than 8000.
@@ -174,13 +174,14 @@ def command(arguments: list[str]) -> int:
         return print_key(tenant, scope)
     if len(arguments) == 2 and arguments[0] == "migrate" and arguments[1] in ("up", "revert", "redo"):
         return on_database(*arguments)
-    if len(arguments) == 2 and arguments[0] == "import":
-        if not arguments[1]:
+    if arguments == ["import"]:
+        # By the environment, for what stands in a command line everybody on this machine sees.
+        if not os.environ.get("FROM"):
             raise Problem("make import FROM=postgres://user:password@host/name: the database of the original CronMon")
         return on_database(*arguments)
     if arguments[:1] == ["seed"]:
         return on_database("seed", *(part for part in arguments[1:] if part))
-    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | key TENANT SCOPE [ENV] | migrate up|revert|redo | import URL | seed [TENANT] [--yes]")
+    raise Problem("usage: python3 dev/run.py serve [--debug] | token TENANT | key TENANT SCOPE [ENV] | migrate up|revert|redo | import | seed [TENANT] [--yes]")
 
 
 if __name__ == "__main__":

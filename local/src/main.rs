@@ -31,7 +31,7 @@ const CONNECTIONS_FOR_LOOPS: usize = 6;
 const BETWEEN_TRIES: Duration = Duration::from_secs(1);
 
 const USAGE: &str = "usage: cronmon, cronmon migrate up|revert|redo, cronmon key TENANT ping|read|manage, \
-     cronmon import postgres://..., or cronmon seed [TENANT] [--yes]";
+     cronmon import postgres://... (or by the setting FROM), or cronmon seed [TENANT] [--yes]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -44,6 +44,10 @@ async fn main() -> ExitCode {
         [] => run().await,
         ["migrate", how @ ("up" | "revert" | "redo")] => migrate(how).await,
         ["key", tenant, scope @ ("ping" | "read" | "manage")] => make_key(tenant, scope).await,
+        ["import"] => match std::env::var("FROM") {
+            Ok(from) => import(&from).await,
+            Err(_) => Err(USAGE.to_owned()),
+        },
         ["import", from] => import(from).await,
         ["seed"] => seed("dev", false).await,
         ["seed", "--yes"] => seed("dev", true).await,
