@@ -11,7 +11,7 @@ use cronmon_tests::process::Process;
 use cronmon_tests::proxy::{Proxy, port_of};
 use cronmon_tests::tokens::Issuer;
 use cronmon_tests::{CronMon, Receiver};
-use database::signals::{Address, ReceivedSignal};
+use database::signals::{Address, Outcome, ReceivedSignal, Terms, apply_signal};
 use database::spool::{Replayed, Why, replay, to_text};
 use domain::SignalKind;
 use futures_util::future::join_all;
@@ -216,6 +216,51 @@ async fn the_failure_of_a_start_that_was_overtaken_is_told() {
     assert_eq!(again.status, 400, "{}", again.body);
     cronmon.deliver().await;
     assert_eq!(receiver.types_about("backup"), ["failed"]);
+}
+
+/// On Lambda a job that is not there may wait in the spool. Who finishes ever new ones fills that, and is stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn finishes_of_jobs_that_may_wait_in_the_spool_are_counted() {
+    let cronmon = CronMon::start().await;
+    let (monitor, key) = (original(&cronmon).await, cronmon.new_key("ping").await);
+    let seen = "insert into spool_watch (seen_at, empty_at, waiting)
+         values ('2026-11-22T11:59:50Z', '2026-11-22T11:59:50Z', 0)";
+    cronmon.pool.get().await.unwrap().batch_execute(seen).await.unwrap();
+    let terms = Terms { most_per_minute: Some(3), from_spool: false, shared_spool: true };
+    let finishes = async |job_id: Uuid| {
+        let signal = ReceivedSignal {
+            address: Address::Monitor {
+                key_hash: domain::key::hash(&key),
+                monitor_id: monitor["monitor_id"].as_str().unwrap().parse().unwrap(),
+            },
+            signal_id: Uuid::now_v7(),
+            received_at: cronmon.now(),
+            kind: SignalKind::Fail,
+            rid: Some(job_id),
+            exit_status: None,
+            source_address: None,
+            user_agent: None,
+            body: None,
+            searched: None,
+        };
+        apply_signal(&cronmon.pool, &signal, terms).await.unwrap().outcome
+    };
+    let made = |seconds: i64| {
+        let at = u64::try_from((cronmon.now() + Span::seconds(seconds)).timestamp()).unwrap();
+        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, at, 0))
+    };
+    // Before the spool was seen empty, in the future, or never made by us.
+    for elsewhere in [made(-60), made(60), Uuid::new_v4()] {
+        assert_eq!(finishes(elsewhere).await, Outcome::NoJob);
+    }
+    let with_idempotency_key = Uuid::new_v5(&Uuid::NAMESPACE_OID, b"x");
+    for recent in [made(0), with_idempotency_key, made(-5)] {
+        assert_eq!(finishes(recent).await, Outcome::Behind);
+    }
+    assert_eq!(finishes(made(0)).await, Outcome::Limited { retry_after: 60 });
+    cronmon.set_clock(cronmon.now() + Span::seconds(60));
+    assert_eq!(finishes(made(0)).await, Outcome::Behind);
+    assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 0);
 }
 
 /// Nobody but who has the key can make another's repetition of it.

@@ -40,6 +40,48 @@ async fn monitors_come_by_their_newest_start_and_those_without_one_last() {
     }
 }
 
+/// How long it is quiet is found another way in a list.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_shows_how_long_it_is_quiet_as_reading_a_monitor_does() {
+    let cronmon = CronMon::start().await;
+    let post = async |path: &str, body: Value| {
+        let answer = cronmon.call(Method::POST, path, Some(&body)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        answer.body["data"].clone()
+    };
+    let mut monitors = Vec::new();
+    for (name, tags) in [("none", vec![]), ("by tag", vec!["db"]), ("by id", vec![]), ("snoozed", vec!["db"])]
+    {
+        monitors.push(cronmon.create(json!({ "name": name, "schedule": null, "tags": tags })).await);
+    }
+    let id = |i: usize| monitors[i]["monitor_id"].as_str().unwrap();
+    post(&format!("/monitors/{}/snooze", id(3)), json!({ "seconds": 5_000 })).await;
+    for window in [
+        json!({ "starts_at": "2026-11-22T11:00:00Z", "ends_at": "2026-11-22T13:00:00Z", "tags": ["db", "web"] }),
+        json!({ "cron": "0 12 * * *", "duration": 7_200, "monitor_ids": [id(2)] }),
+        json!({ "starts_at": "2026-11-22T10:00:00Z", "ends_at": "2026-11-22T12:00:00Z", "monitor_ids": [id(0)] }),
+        json!({ "starts_at": "2026-11-22T12:30:00Z", "duration": 60, "tags": ["db"] }),
+    ] {
+        post("/maintenance-windows", window).await;
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    for minutes in [0, 29, 30, 31, 59, 60, 61, 84, 119, 120, 121] {
+        cronmon.set_clock(
+            "2026-11-22T12:00:00Z".parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+                + Duration::minutes(minutes),
+        );
+        let list = cronmon.call(Method::GET, "/monitors", None).await.body;
+        for listed in list["data"].as_array().unwrap() {
+            let read = cronmon.read(listed).await;
+            for field in ["quiet_ends_at", "snooze_ends_at", "warnings", "due_at"] {
+                assert_eq!(listed[field], read[field], "{field} of {} after {minutes} min", listed["name"]);
+            }
+            seen.insert(listed["quiet_ends_at"].to_string());
+        }
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_shows_of_each_monitor_what_reading_it_shows_but_its_jobs() {
     let cronmon = CronMon::start().await;
@@ -72,7 +114,7 @@ async fn a_tenant_without_anything_has_empty_lists() {
     let cronmon = CronMon::start().await;
     cronmon.create(json!({ "name": "a", "schedule": null })).await;
     cronmon.hear_everything_at("http://127.0.0.1:1/").await;
-    for path in ["/monitors", "/alert-configs", "/maintenance-windows", "/ping-keys"] {
+    for path in ["/monitors", "/alert-configs", "/maintenance-windows", "/keys", "/ping-keys"] {
         let answer = cronmon.call_as("globex", Method::GET, path, None).await;
         assert_eq!(answer.status, 200);
         assert_eq!(answer.body, json!({ "data": [], "paging": { "total": 0, "next_cursor": null } }));
