@@ -43,7 +43,6 @@ pub fn router(app: App) -> Router {
 }
 
 /// Pings and management on one host: each request goes where the gateway of `template.yaml` would send it.
-#[must_use]
 pub fn beside(pings: Router, management: Router) -> Router {
     Router::new().fallback(async move |request: Request| {
         let path = request.uri().path();
