@@ -83,6 +83,12 @@ def shipped_functions() -> None:
     functions.build_shipped()
 
 
+def unit_tests_beside_the_shipped_functions() -> None:
+    """The functions are linked by one core each, which leaves the other to the tests."""
+    with beside(sys.executable, str(ROOT / "dev" / "stages.py"), "shipped", env={}):
+        unit_tests()
+
+
 def template() -> None:
     """Three looks at the template, at the same time: each takes some seconds of one core."""
     try:
@@ -165,7 +171,8 @@ def histories() -> None:
 
 Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
-CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), ("forbidden crates", forbidden_crates)]
+FORBIDDEN: Stage = ("forbidden crates", forbidden_crates)
+CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), FORBIDDEN]
 TEMPLATE: Stage = ("template", template)
 KEYCLOAK: Stage = ("tokens from Keycloak", keycloak_test.test)
 SAM_LOCAL: Stage = ("sam local", sam_local.test)
@@ -181,13 +188,15 @@ COMMANDS: dict[str, list[Stage]] = {
     "keycloak": [KEYCLOAK],
     "sam-local": [SAM_LOCAL],
     "schemathesis": [SCHEMATHESIS],
+    "shipped": [("the functions as they are shipped", shipped_functions)],
     "soak": [("random histories", histories)],
     "test": [*CHECK, TEMPLATE, ("end-to-end tests", end_to_end), ANSWERS],
     "test-all": [
-        *CHECK,
+        *LINT,
+        ("unit tests, and beside them the functions as they are shipped", unit_tests_beside_the_shipped_functions),
+        FORBIDDEN,
         ("cargo-deny", deny),
         TEMPLATE,
-        ("the functions as they are shipped", shipped_functions),
         ("end-to-end tests, the long ones too", soak),
         KEYCLOAK,
         ANSWERS,
