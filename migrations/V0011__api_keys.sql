@@ -128,7 +128,9 @@ begin
             or (v_job.job_id is null or v_job.end_time is not null) and exists (
                 select from signal s
                 where s.monitor_id = p_monitor_id and s.rid = p_job_id and s.kind in ('success', 'fail')
-                  and s.received_at >= coalesce(v_job.start_time, made_at(p_job_id), '-infinity'))
+                  and s.received_at >= coalesce(v_job.start_time, (
+                      select started.received_at from signal started
+                      where started.monitor_id = p_monitor_id and started.signal_id = p_job_id), made_at(p_job_id), '-infinity'))
         ) then
             if not p_from_spool then
                 outcome := 'finished';

@@ -168,8 +168,8 @@ async fn of_tests_that_hang_a_tenant_has_few_and_they_hold_no_connection() {
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status.as_u16()).collect();
     statuses.sort_unstable();
-    assert_eq!(statuses[0], 502);
-    assert_eq!(statuses[1..], [429; 11]);
+    assert_eq!(statuses[..11], [429; 11]);
+    assert_eq!(statuses[11], 502);
     let told = answers.iter().find(|answer| answer.status == 502).unwrap();
     failed(told, "Failed to notify: no answer within 10 s");
     let told = answers.iter().find(|answer| answer.status == 429).unwrap();

@@ -57,7 +57,7 @@ async fn a_bad_parameter_of_a_list_is_422_and_named() {
     ] {
         cases.extend(values.iter().map(|value| ("/monitors", name, (*value).to_owned())));
     }
-    cases.push(("/monitors", "name", "x".repeat(4_097)));
+    cases.push(("/monitors", "name", "x".repeat(257)));
     cases.push(("/monitors", "tag", "x".repeat(101)));
     cases.push(("/monitors", "tag", (0..21).map(|n| format!("a{n}&tag=")).collect::<String>() + "b"));
     for (path, name, value) in cases {
@@ -87,7 +87,7 @@ async fn the_furthest_parameters_of_a_list_and_unknown_ones_are_taken() {
         ("/ping-keys", format!("cursor={far}"), 0),
         ("/ping-keys", format!("cursor={}", last(1)), 1),
         ("/monitors", "limit=1000&name=&unknown=%00&=&&&".to_owned(), 1),
-        ("/monitors", format!("name={}", "%F0%9F%A6%80".repeat(4_096)), 0),
+        ("/monitors", format!("name={}", "%F0%9F%A6%80".repeat(256)), 0),
         ("/monitors", "name=%FF".to_owned(), 0),
         ("/monitors", format!("tag={}", "%F0%9F%A6%80".repeat(100)), 0),
         ("/monitors", (0..20).map(|n| format!("tag=a{n}&")).collect(), 0),
