@@ -37,6 +37,14 @@ async fn the_document_has_every_path_with_every_method_that_is_answered_and_no_o
     assert_eq!(answered, documented);
 }
 
+/// Who else asks does not write the answers down.
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_is_among_the_answers() {
+    let cronmon = CronMon::start().await;
+    let answer = cronmon.call(Method::GET, "/health/ready", None).await;
+    assert_eq!(answer.body["data"]["parked_pings"], 0, "{}", answer.body);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_is_served_without_a_token_and_without_a_content_type() {
     let cronmon = CronMon::start().await;
