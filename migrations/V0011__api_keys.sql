@@ -99,7 +99,7 @@ begin
             select from signal s where s.monitor_id = p_monitor_id and s.signal_id = p_job_id and s.kind = 'start'
         ) then
             -- Its start may wait in the spool. When one with an idempotency key was made, its id does not tell.
-            if p_shared_spool and (
+            if p_shared_spool and not exists (select from job j where j.job_id = p_job_id) and (
                 substr(p_job_id::text, 15, 1) = '5'
                 or made_at(p_job_id) <= p_received_at + interval '10 seconds'
                    and made_at(p_job_id) > (select empty_at - interval '10 seconds' from spool_watch)
@@ -139,10 +139,10 @@ begin
             p_kind := 'log'; -- Whoever sent it had its answer: it is in the history, and changes nothing.
         end if;
         v_rid := case when v_job.end_time is null then coalesce(v_job.rid, p_job_id) else p_job_id end;
-        if v_job.end_time is null and v_job.rid is null then
+        if v_job.job_id is not null and v_job.end_time is null and v_job.rid is null then
             -- Among several open runs this one is meant.
             update job j set rid = p_job_id where j.job_id = p_job_id;
-            v_given_rid := found;
+            v_given_rid := true;
         end if;
     end if;
 
@@ -152,7 +152,7 @@ begin
         m.ping_id, null, null, null, p_signal_id, p_received_at, p_kind, v_rid, null,
         p_source_address, p_user_agent, p_body, p_searched, p_most_per_minute, p_from_spool, p_shared_spool,
         p_slots, p_schedule_version, p_calm_before) a;
-    if v_given_rid and outcome in ('limited', 'behind') then
+    if v_given_rid and outcome in ('limited', 'behind', 'needs_slots') then
         update job j set rid = null where j.job_id = p_job_id;
     end if;
 

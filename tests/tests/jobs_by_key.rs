@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Duration as Span;
+use chrono::{DateTime, Duration as Span, Utc};
 use cronmon_tests::chaos::segments;
 use cronmon_tests::contents::{contents, count};
 use cronmon_tests::cronmon::{Answer, http_client};
@@ -33,6 +33,31 @@ async fn start(cronmon: &CronMon, key: &str, monitor: &Value) -> String {
 async fn finish(cronmon: &CronMon, key: &str, monitor: &Value, job: &str, body: Value) -> Answer {
     let path = format!("{}/{job}/finish", jobs_of(monitor));
     cronmon.call_by_key(key, Method::POST, &path, Some(&body)).await
+}
+
+/// As it comes to the database.
+fn signal(
+    key: &str,
+    monitor: &Value,
+    kind: SignalKind,
+    job_id: Option<Uuid>,
+    received_at: DateTime<Utc>,
+) -> ReceivedSignal {
+    ReceivedSignal {
+        address: Address::Monitor {
+            key_hash: domain::key::hash(key),
+            monitor_id: monitor["monitor_id"].as_str().unwrap().parse().unwrap(),
+        },
+        signal_id: Uuid::now_v7(),
+        received_at,
+        kind,
+        rid: job_id,
+        exit_status: None,
+        source_address: None,
+        user_agent: None,
+        body: None,
+        searched: None,
+    }
 }
 
 async fn original(cronmon: &CronMon) -> Value {
@@ -191,21 +216,7 @@ async fn the_failure_of_a_start_that_was_overtaken_is_told() {
     let (monitor, key) = (original(&cronmon).await, cronmon.new_key("ping").await);
     cronmon.set_clock(cronmon.now() + Span::seconds(10));
     start(&cronmon, &key, &monitor).await;
-    let overtaken = ReceivedSignal {
-        address: Address::Monitor {
-            key_hash: domain::key::hash(&key),
-            monitor_id: monitor["monitor_id"].as_str().unwrap().parse().unwrap(),
-        },
-        signal_id: Uuid::now_v7(),
-        received_at: cronmon.now() - Span::seconds(5),
-        kind: SignalKind::Start,
-        rid: None,
-        exit_status: None,
-        source_address: None,
-        user_agent: None,
-        body: None,
-        searched: None,
-    };
+    let overtaken = signal(&key, &monitor, SignalKind::Start, None, cronmon.now() - Span::seconds(5));
     let text = to_text(&overtaken, Why::Away).unwrap();
     let replayed = replay(&cronmon.pool, &text, Some(cronmon.now())).await.unwrap();
     assert!(matches!(replayed, Replayed::Applied(_)));
@@ -228,21 +239,7 @@ async fn finishes_of_jobs_that_may_wait_in_the_spool_are_counted() {
     cronmon.pool.get().await.unwrap().batch_execute(seen).await.unwrap();
     let terms = Terms { most_per_minute: Some(3), from_spool: false, shared_spool: true };
     let finishes = async |job_id: Uuid| {
-        let signal = ReceivedSignal {
-            address: Address::Monitor {
-                key_hash: domain::key::hash(&key),
-                monitor_id: monitor["monitor_id"].as_str().unwrap().parse().unwrap(),
-            },
-            signal_id: Uuid::now_v7(),
-            received_at: cronmon.now(),
-            kind: SignalKind::Fail,
-            rid: Some(job_id),
-            exit_status: None,
-            source_address: None,
-            user_agent: None,
-            body: None,
-            searched: None,
-        };
+        let signal = signal(&key, &monitor, SignalKind::Fail, Some(job_id), cronmon.now());
         apply_signal(&cronmon.pool, &signal, terms).await.unwrap().outcome
     };
     let made = |seconds: i64| {
@@ -250,7 +247,11 @@ async fn finishes_of_jobs_that_may_wait_in_the_spool_are_counted() {
         Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, at, 0))
     };
     // Before the spool was seen empty, in the future, or never made by us.
-    for elsewhere in [made(-60), made(60), Uuid::new_v4()] {
+    let another = original(&cronmon).await;
+    cronmon.ping(&another, "/start?rid=5b8a1c0e-7d7c-4a0b-9c59-0f3f1e6f1a11").await;
+    let of_another: Uuid =
+        cronmon.read(&another).await["jobs"][0]["job_id"].as_str().unwrap().parse().unwrap();
+    for elsewhere in [made(-60), made(60), Uuid::new_v4(), of_another] {
         assert_eq!(finishes(elsewhere).await, Outcome::NoJob);
     }
     let with_idempotency_key = Uuid::new_v5(&Uuid::NAMESPACE_OID, b"x");
@@ -260,7 +261,31 @@ async fn finishes_of_jobs_that_may_wait_in_the_spool_are_counted() {
     assert_eq!(finishes(made(0)).await, Outcome::Limited { retry_after: 60 });
     cronmon.set_clock(cronmon.now() + Span::seconds(60));
     assert_eq!(finishes(made(0)).await, Outcome::Behind);
-    assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 0);
+    assert_eq!(count(&cronmon.pool, "select count(*) from signal").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_finish_that_waited_leaves_the_job_of_another_monitor_alone() {
+    let cronmon = CronMon::start().await;
+    let (ours, another) = (original(&cronmon).await, original(&cronmon).await);
+    let key = cronmon.new_key("ping").await;
+    let rid = "5b8a1c0e-7d7c-4a0b-9c59-0f3f1e6f1a11";
+    cronmon.ping(&another, &format!("/start?rid={rid}")).await;
+    cronmon.ping(&another, "/start").await;
+    let before = cronmon.read(&another).await;
+    for job in before["jobs"].as_array().unwrap() {
+        let finish = signal(
+            &key,
+            &ours,
+            SignalKind::Success,
+            Some(job["job_id"].as_str().unwrap().parse().unwrap()),
+            cronmon.now(),
+        );
+        let text = to_text(&finish, Why::Away).unwrap();
+        let replayed = replay(&cronmon.pool, &text, Some(cronmon.now())).await.unwrap();
+        assert!(matches!(replayed, Replayed::Applied(_)));
+    }
+    assert_eq!(cronmon.read(&another).await, before);
 }
 
 /// Nobody but who has the key can make another's repetition of it.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use database::signals::Address;
+use database::spool::group;
 
 /// Until the next ping tries the database again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -16,8 +17,8 @@ pub struct Breaker(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     open_until: Option<Instant>,
-    /// To whom the last ping was that had no answer in time, with none since that had one.
-    silent: Option<Address>,
+    /// The group to which the last ping was that had no answer in time, with none since that had one.
+    silent: Option<String>,
 }
 
 impl Breaker {
@@ -42,11 +43,12 @@ impl Breaker {
     /// A ping to this address had no answer in time. Somebody may hold that one monitor, which is no reason to take
     /// the database from all others; two monitors in a row are.
     pub(crate) fn had_no_answer(&self, address: &Address, now: Instant) {
+        let monitor = group(address);
         let mut state = self.state();
-        if state.silent.as_ref().is_some_and(|before| before != address) || state.open_until.is_some() {
+        if state.silent.as_ref().is_some_and(|before| *before != monitor) || state.open_until.is_some() {
             state.open_until = Some(now + PAUSE);
         }
-        state.silent = Some(address.clone());
+        state.silent = Some(monitor);
     }
 
     /// Answers with whether it had failed before.

@@ -95,7 +95,11 @@ async fn record(app: &App, signal: &ReceivedSignal) -> Recorded {
         Err(why) => {
             tracing::error!("a ping could not be spooled: {why}");
             // Better out of its order than not at all.
-            if !is_away && let Ok(applied) = try_database(app, signal, false).await {
+            if !is_away
+                && let Ok(applied) = try_database(app, signal, false).await
+                // Its start may be what waits.
+                && applied.outcome != Outcome::NoJob
+            {
                 return Recorded::Applied(applied);
             }
             Recorded::Lost
