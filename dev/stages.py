@@ -171,8 +171,8 @@ def histories() -> None:
 
 Stage = tuple[str, Callable[[], None]]
 LINT: list[Stage] = [("fmt", fmt), ("clippy", clippy)]
-FORBIDDEN: Stage = ("forbidden crates", forbidden_crates)
-CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), FORBIDDEN]
+NOT_FORBIDDEN: Stage = ("forbidden crates", forbidden_crates)
+CHECK: list[Stage] = [*LINT, ("unit tests", unit_tests), NOT_FORBIDDEN]
 TEMPLATE: Stage = ("template", template)
 KEYCLOAK: Stage = ("tokens from Keycloak", keycloak_test.test)
 SAM_LOCAL: Stage = ("sam local", sam_local.test)
@@ -194,7 +194,7 @@ COMMANDS: dict[str, list[Stage]] = {
     "test-all": [
         *LINT,
         ("unit tests, and beside them the functions as they are shipped", unit_tests_beside_the_shipped_functions),
-        FORBIDDEN,
+        NOT_FORBIDDEN,
         ("cargo-deny", deny),
         TEMPLATE,
         ("end-to-end tests, the long ones too", soak),
