@@ -72,7 +72,10 @@ async fn a_changed_schedule_changes_the_same_monitor() {
     // Another zone is another schedule.
     let data = import_in_detail(&cronmon, "?timezone=Europe/Riga", THREE).await;
     assert_eq!(results(&data), ["changed"; 3]);
-    assert_eq!(monitors(&cronmon).await[1]["schedule"], json!({ "cron": "0 2 * * *", "timezone": "Europe/Riga" }));
+    assert_eq!(
+        monitors(&cronmon).await[1]["schedule"],
+        json!({ "cron": "0 2 * * *", "timezone": "Europe/Riga" })
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,7 +84,8 @@ async fn what_was_set_by_hand_stays() {
     import(&cronmon, "", THREE).await;
     let monitor = monitors(&cronmon).await[0].clone();
     let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
-    let body = json!({ "name": "first", "expected_duration": 100, "grace_duration": 777, "failure_threshold": 3 });
+    let body =
+        json!({ "name": "first", "expected_duration": 100, "grace_duration": 777, "failure_threshold": 3 });
     assert_eq!(cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);
     let edited = cronmon.read(&monitor).await;
     let now = contents(&cronmon.pool).await;
@@ -183,7 +187,8 @@ async fn a_slug_that_somebody_else_has_is_not_taken_from_him() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_make_each_monitor_once() {
     let cronmon = CronMon::start().await;
-    let backwards: String = THREE.split("# ").filter(|part| !part.is_empty()).rev().map(|part| format!("# {part}")).collect();
+    let lines: Vec<&str> = THREE.split_inclusive('\n').collect();
+    let backwards: String = lines.chunks(2).rev().flatten().copied().collect();
     let fifty = format!("{FIFTY}\nCRON_TZ=UTC\n{THREE}");
     let fifty_too = format!("{backwards}\n{FIFTY}");
     let send = |crontab: &str| {

@@ -210,7 +210,8 @@ fn list(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, String>) {
             list(root, &path, files);
             files.insert(name, "a folder".to_owned());
         } else {
-            let content = std::fs::read(&path).map_or("unreadable".to_owned(), |c| c.escape_ascii().to_string());
+            let content =
+                std::fs::read(&path).map_or("unreadable".to_owned(), |c| c.escape_ascii().to_string());
             files.insert(name, content);
         }
     }
@@ -242,7 +243,15 @@ mod tests {
         let entries = entries(crontab, false);
         let shown: Vec<_> = entries
             .iter()
-            .map(|e| (e.line, e.times.as_str(), e.command.as_str(), e.comment.as_deref(), e.environment["A"].as_str()))
+            .map(|e| {
+                (
+                    e.line,
+                    e.times.as_str(),
+                    e.command.as_str(),
+                    e.comment.as_deref(),
+                    e.environment["A"].as_str(),
+                )
+            })
             .collect();
         assert_eq!(
             shown,

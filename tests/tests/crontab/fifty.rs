@@ -138,7 +138,8 @@ async fn each_is_a_monitor_with_its_schedule_and_zone() {
     assert_eq!(all.len(), 50);
     // Sorted, and each other than the one before.
     assert!(slugs(&all).windows(2).all(|two| two[0] < two[1]), "{:?}", slugs(&all));
-    let named: Vec<&str> = slugs(&all).into_iter().filter(|slug| slug.starts_with("nightly-backup")).collect();
+    let named: Vec<&str> =
+        slugs(&all).into_iter().filter(|slug| slug.starts_with("nightly-backup")).collect();
     assert_eq!(named, ["nightly-backup", "nightly-backup-2"]);
 }
 

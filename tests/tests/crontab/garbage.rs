@@ -31,7 +31,9 @@ fn nothing_was_lost(original: &str, data: &Value) {
         let may_change = !skipped.contains(&&Value::from(index + 1));
         // Whatever else there is may be a comment of ours.
         loop {
-            let Some(found) = rest.next() else { panic!("{line:?} is missing in {crontab:?} of {original:?}") };
+            let Some(found) = rest.next() else {
+                panic!("{line:?} is missing in {crontab:?} of {original:?}")
+            };
             if found == line || may_change && found.contains("/ping/") {
                 break;
             }
@@ -39,7 +41,10 @@ fn nothing_was_lost(original: &str, data: &Value) {
         }
     }
     for found in rest {
-        assert!(found.is_empty() || found.starts_with('#'), "{found:?} at the end of {crontab:?} of {original:?}");
+        assert!(
+            found.is_empty() || found.starts_with('#'),
+            "{found:?} at the end of {crontab:?} of {original:?}"
+        );
     }
 }
 
@@ -64,7 +69,11 @@ async fn is_taken(cronmon: &CronMon, tenant: &str, crontab: &[u8]) -> bool {
     assert_eq!(count(&cronmon.pool, &statement).await, i64::try_from(created).unwrap(), "{}", shown());
     for line in lines {
         assert!(matches!(line["result"].as_str().unwrap(), "created" | "skipped"), "{line} of {}", shown());
-        assert_eq!(line["result"] == "skipped", line["why"].is_string() && line["monitor_id"].is_null(), "{line}");
+        assert_eq!(
+            line["result"] == "skipped",
+            line["why"].is_string() && line["monitor_id"].is_null(),
+            "{line}"
+        );
     }
     let now = contents(&cronmon.pool).await;
     let rewritten = data["crontab"].as_str().unwrap();
@@ -115,14 +124,50 @@ fn random_line(random: &mut StdRng) -> String {
         &["*", "0", "7", "mon-fri", "SUN", "1-5", "8", "5#2", "fri-mon"],
     ];
     const BEGINNINGS: [&str; 16] = [
-        "", "", " ", "\t", "@daily ", "@reboot ", "@every 5m ", "@Daily ", "@", "A=", "CRON_TZ=", "TZ=Europe/Riga #",
-        "# ", "#", "SHELL=", "0 3 * * *",
+        "",
+        "",
+        " ",
+        "\t",
+        "@daily ",
+        "@reboot ",
+        "@every 5m ",
+        "@Daily ",
+        "@",
+        "A=",
+        "CRON_TZ=",
+        "TZ=Europe/Riga #",
+        "# ",
+        "#",
+        "SHELL=",
+        "0 3 * * *",
     ];
     const COMMANDS: [&str; 26] = [
-        "", " ", "true", "/usr/bin/backup --all", "echo a # b", "echo 'a", "echo \\", "date +\\%F", "cat%a%b", "%",
-        "\"quoted program\" x", "$HOME/bin/x", "A=1 x", "cd /srv && ./run.sh", "-", "=", "a\u{a0}b", "\u{202e}abc",
+        "",
+        " ",
+        "true",
+        "/usr/bin/backup --all",
+        "echo a # b",
+        "echo 'a",
+        "echo \\",
+        "date +\\%F",
+        "cat%a%b",
+        "%",
+        "\"quoted program\" x",
+        "$HOME/bin/x",
+        "A=1 x",
+        "cd /srv && ./run.sh",
+        "-",
+        "=",
+        "a\u{a0}b",
+        "\u{202e}abc",
         "curl -fsS -m 10 --retry 5 -o /dev/null http://127.0.0.1/ping/x/start; ( a ); curl http://127.0.0.1/ping/x/$?",
-        "( true )", "# x", "(", "UTC", "/bin/fish", "/bin/sh", "\u{1f980}",
+        "( true )",
+        "# x",
+        "(",
+        "UTC",
+        "/bin/fish",
+        "/bin/sh",
+        "\u{1f980}",
     ];
     let mut line = (*BEGINNINGS.choose(random).unwrap()).to_owned();
     if line.trim().is_empty() {
@@ -160,7 +205,9 @@ async fn random_lines() {
 async fn what_is_no_text_is_refused() {
     let cronmon = CronMon::start().await;
     let good = "# a\n0 3 * * * echo a\n";
-    for (place, bad) in [("NUL", b"\0".as_slice()), ("UTF-8", b"\xff"), ("UTF-8", b"\xc3"), ("UTF-8", b"\xed\xa0\x80")] {
+    for (place, bad) in
+        [("NUL", b"\0".as_slice()), ("UTF-8", b"\xff"), ("UTF-8", b"\xc3"), ("UTF-8", b"\xed\xa0\x80")]
+    {
         for crontab in [
             bad.to_vec(),
             [good.as_bytes(), bad].concat(),
@@ -223,16 +270,37 @@ async fn huge_ones_are_refused_or_stay_as_they_are() {
 async fn lines_that_are_no_jobs_are_named_and_stay() {
     let cronmon = CronMon::start().await;
     for line in [
-        "0 3 * *", "0 3 * * *", "60 3 * * * a", "0 24 * * * a", "0 3 0 * * a", "0 3 * 13 * a", "0 3 * * 8 a",
-        "*/0 * * * * a", "5-1 * * * * a", "x * * * * a", "@every 5m a", "@fortnightly a", "@daily", "@", "hello",
-        "0 3 * * * ", "- * * * * a", "* * * * mon-fry a", "MAILTO", "\u{feff}0 3 * * * a x",
+        "0 3 * *",
+        "0 3 * * *",
+        "60 3 * * * a",
+        "0 24 * * * a",
+        "0 3 0 * * a",
+        "0 3 * 13 * a",
+        "0 3 * * 8 a",
+        "*/0 * * * * a",
+        "5-1 * * * * a",
+        "x * * * * a",
+        "@every 5m a",
+        "@fortnightly a",
+        "@daily",
+        "@",
+        "hello",
+        "0 3 * * * ",
+        "- * * * * a",
+        "* * * * mon-fry a",
+        "MAILTO",
+        "\u{feff}0 3 * * * a x",
     ] {
         let crontab = format!("{line}\n");
         let reply = send_as(&cronmon, "acme", "application/json", "?dry_run=1&timezone=UTC", &crontab).await;
         let answer: Value = serde_json::from_str(&reply.text).unwrap();
         let data = &answer["data"];
         assert_eq!(data["lines"].as_array().map(Vec::len), Some(1), "{line}: {answer}");
-        assert_eq!((&data["lines"][0]["result"], &data["lines"][0]["line"]), (&"skipped".into(), &1.into()), "{line}");
+        assert_eq!(
+            (&data["lines"][0]["result"], &data["lines"][0]["line"]),
+            (&"skipped".into(), &1.into()),
+            "{line}"
+        );
         assert!(!data["lines"][0]["why"].as_str().unwrap().is_empty(), "{line}");
         let text = data["crontab"].as_str().unwrap();
         assert!(text.lines().any(|left| left == line), "{line}: {text}");

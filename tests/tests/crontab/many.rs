@@ -20,8 +20,14 @@ fn crontab(lines: usize) -> String {
         if n % 3 == 0 {
             writeln!(text, "# job {n}").unwrap();
         }
-        writeln!(text, "{} {} * * {} /usr/local/bin/job{n} --number {n} >> /var/log/job.log 2>&1", n % 60, n % 24, n % 7)
-            .unwrap();
+        writeln!(
+            text,
+            "{} {} * * {} /usr/local/bin/job{n} --number {n} >> /var/log/job.log 2>&1",
+            n % 60,
+            n % 24,
+            n % 7
+        )
+        .unwrap();
     }
     text
 }
@@ -50,9 +56,12 @@ async fn ten_thousand_lines_are_one_transaction_and_as_many_statements_as_ten() 
         assert_eq!(reply.text.matches("/start").count(), lines);
         assert!(reply.text.len() < LONGEST_ANSWER, "{}", reply.text.len());
 
-        assert_eq!(count(&direct, "select count(*) from monitor where armed").await, i64::try_from(lines).unwrap());
+        assert_eq!(
+            count(&direct, "select count(*) from monitor where armed").await,
+            i64::try_from(lines).unwrap()
+        );
         let written_by = "select count(distinct x) from (select xmin::text from monitor union select xmin::text \
-             from slot) as written (x)";
+             from slots_to_come) as written (x)";
         assert_eq!(count(&direct, written_by).await, 1, "transactions");
 
         let now = contents(&direct).await;
@@ -80,7 +89,12 @@ async fn ten_thousand_lines_are_one_transaction_and_as_many_statements_as_ten() 
         let megabytes = |bytes: usize| bytes as f64 / 1e6;
         println!(
             "| {lines} | {:.2?} | {:.2?} | {:.2?} | {:.2?} | {row:?} | {:.2} | {:.2} |",
-            took[0], took[1], took[2], took[3], megabytes(reply.text.len()), megabytes(json_bytes)
+            took[0],
+            took[1],
+            took[2],
+            took[3],
+            megabytes(reply.text.len()),
+            megabytes(json_bytes)
         );
         assert!(json_bytes < LONGEST_ANSWER, "{json_bytes}");
         turns.push(row);

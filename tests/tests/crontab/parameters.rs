@@ -77,14 +77,19 @@ async fn tags_are_given_to_all() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_column_of_users_stays_where_it_is() {
     let cronmon = CronMon::start().await;
-    let crontab = "# a\n17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly\n@daily  www-data echo b\n";
+    let crontab =
+        "# a\n17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly\n@daily  www-data echo b\n";
     let data = import_in_detail(&cronmon, "?user_column=1", crontab).await;
     assert_eq!(results(&data), ["created"; 2]);
     let rewritten = data["crontab"].as_str().unwrap();
     let (before, after) = (entries(crontab, true), entries(rewritten, true));
     for (before, after) in before.iter().zip(&after) {
         assert_eq!((&before.times, &before.user), (&after.times, &after.user));
-        assert!(after.command.contains("/ping/") && after.command.contains(&before.command), "{}", after.command);
+        assert!(
+            after.command.contains("/ping/") && after.command.contains(&before.command),
+            "{}",
+            after.command
+        );
     }
     let names: Vec<&Value> = data["lines"].as_array().unwrap().iter().map(|line| &line["name"]).collect();
     assert_eq!(names[0], "a");
@@ -106,7 +111,10 @@ async fn the_zone_is_the_line_s_then_the_parameter_s_then_utc_with_a_warning() {
     };
     let data = import_in_detail(&cronmon, "?dry_run=1", crontab).await;
     assert_eq!(zones(&data), ["UTC", "Asia/Kolkata"]);
-    assert!(data["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("UTC")), "{data}");
+    assert!(
+        data["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("UTC")),
+        "{data}"
+    );
     let data = import_in_detail(&cronmon, "?dry_run=1&timezone=Europe/Riga", crontab).await;
     assert_eq!(zones(&data), ["Europe/Riga", "Asia/Kolkata"]);
     assert_eq!(data["warnings"], json!([]));
@@ -161,7 +169,8 @@ async fn a_bad_parameter_is_refused_and_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_manage_may_import() {
     let cronmon = CronMon::start().await;
-    let keys = [cronmon.new_key("read").await, cronmon.new_key("ping").await, cronmon.new_key("manage").await];
+    let keys =
+        [cronmon.new_key("read").await, cronmon.new_key("ping").await, cronmon.new_key("manage").await];
     let before = contents(&cronmon.pool).await;
     for (headers, status) in [
         (vec![], 401),

@@ -23,7 +23,12 @@ impl Reply {
     }
 }
 
-pub async fn send(cronmon: &CronMon, headers: &[(&str, &str)], query: &str, crontab: impl AsRef<[u8]>) -> Reply {
+pub async fn send(
+    cronmon: &CronMon,
+    headers: &[(&str, &str)],
+    query: &str,
+    crontab: impl AsRef<[u8]>,
+) -> Reply {
     let path = format!("/api/v1/import/crontab{query}");
     let mut request = cronmon.http.post(format!("{}{path}", cronmon.url)).body(crontab.as_ref().to_vec());
     for (name, value) in headers {
@@ -40,7 +45,13 @@ pub async fn send(cronmon: &CronMon, headers: &[(&str, &str)], query: &str, cron
     Reply { status, content_type, text }
 }
 
-pub async fn send_as(cronmon: &CronMon, tenant: &str, accept: &str, query: &str, crontab: impl AsRef<[u8]>) -> Reply {
+pub async fn send_as(
+    cronmon: &CronMon,
+    tenant: &str,
+    accept: &str,
+    query: &str,
+    crontab: impl AsRef<[u8]>,
+) -> Reply {
     let bearer = format!("Bearer {}", cronmon.issuer.token(tenant));
     send(cronmon, &[("authorization", &bearer), ("accept", accept)], query, crontab).await
 }

@@ -14,11 +14,68 @@ const COMMANDS: usize = 300;
 
 /// Nothing here reaches out of the folder or goes on for ever.
 const PIECES: [&str; 62] = [
-    "echo", "echo", "echo", "printf x", "true", "false", "cat", "exit 3", "read r", "a", "b c", "$r", "\"$r\"", "$?",
-    "$#", "${#r}", "'", "\"", "`", "\\", "\\\\", "\\'", "\\\"", "(", ")", "$(", "$(echo q)", "`echo q`", "{", "}",
-    ";", ";", "&&", "||", "|", "& wait", "> f", ">> f", "2>&1", "< f", "<<E", "#", " # c", "a#b", "\\#", "'q'", "\"q\"",
-    "' '", "if true; then", "fi", "case x in x)", "esac", ";;", "!", "\\%", "%", "%in", "$((1+1))", "wait", "\t",
-    "set -e;", "~",
+    "echo",
+    "echo",
+    "echo",
+    "printf x",
+    "true",
+    "false",
+    "cat",
+    "exit 3",
+    "read r",
+    "a",
+    "b c",
+    "$r",
+    "\"$r\"",
+    "$?",
+    "$#",
+    "${#r}",
+    "'",
+    "\"",
+    "`",
+    "\\",
+    "\\\\",
+    "\\'",
+    "\\\"",
+    "(",
+    ")",
+    "$(",
+    "$(echo q)",
+    "`echo q`",
+    "{",
+    "}",
+    ";",
+    ";",
+    "&&",
+    "||",
+    "|",
+    "& wait",
+    "> f",
+    ">> f",
+    "2>&1",
+    "< f",
+    "<<E",
+    "#",
+    " # c",
+    "a#b",
+    "\\#",
+    "'q'",
+    "\"q\"",
+    "' '",
+    "if true; then",
+    "fi",
+    "case x in x)",
+    "esac",
+    ";;",
+    "!",
+    "\\%",
+    "%",
+    "%in",
+    "$((1+1))",
+    "wait",
+    "\t",
+    "set -e;",
+    "~",
 ];
 
 fn random_commands(seed: u64) -> Vec<String> {
@@ -72,7 +129,12 @@ async fn run_all(query: &str, seed: u64) {
     }
     println!("{query}: {left} of {COMMANDS} random commands stay as they are");
     let shortest = wrong.iter().min_by_key(|text| text.len());
-    assert!(wrong.is_empty(), "{query}: {} do something else, one of them: {}", wrong.len(), shortest.unwrap());
+    assert!(
+        wrong.is_empty(),
+        "{query}: {} do something else, one of them: {}",
+        wrong.len(),
+        shortest.unwrap()
+    );
     assert!(left < COMMANDS);
 }
 

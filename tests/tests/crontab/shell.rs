@@ -162,7 +162,7 @@ async fn without_a_server_a_job_does_what_it_did() {
 #[tokio::test(flavor = "multi_thread")]
 async fn output_of_every_kind_reaches_the_mail_and_goes_along() {
     let cronmon = CronMon::start().await;
-    let crontab = r"@daily printf '\n\na\n\n\n'
+    let crontab = r#"@daily printf '\n\na\n\n\n'
 @daily printf a
 @daily true
 @daily printf '\\n \\\\ \045s -n %s' '-e'
@@ -174,7 +174,7 @@ async fn output_of_every_kind_reaches_the_mail_and_goes_along() {
 @daily head -c 300000 /dev/zero | tr '\0' x
 @daily (sleep 0.1; echo late) & echo early
 @daily cat; exit 3%one%two
-"
+"#
     .replace("%s", r"\%s");
     let place = Place::new();
     let stub = Stub::new(&place, 0);
@@ -197,7 +197,14 @@ async fn output_of_every_kind_reaches_the_mail_and_goes_along() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_another_shell_are_left_and_that_is_said() {
     let cronmon = CronMon::start().await;
-    for shell in ["/bin/csh", "/usr/bin/tcsh", "/usr/local/bin/fish", "/usr/bin/python3", "\"/bin/fish\"", "/sbin/nologin"] {
+    for shell in [
+        "/bin/csh",
+        "/usr/bin/tcsh",
+        "/usr/local/bin/fish",
+        "/usr/bin/python3",
+        "\"/bin/fish\"",
+        "/sbin/nologin",
+    ] {
         let line = "0 3 * * * setenv A b; echo $A";
         let data = import_in_detail(&cronmon, "", format!("SHELL={shell}\n{line}\n")).await;
         assert_eq!(results(&data), ["skipped"], "{shell}");
@@ -207,7 +214,8 @@ async fn lines_of_another_shell_are_left_and_that_is_said() {
     }
     assert!(monitors(&cronmon).await.is_empty());
     for shell in ["/bin/sh", "/bin/bash", "/bin/dash", "/usr/bin/zsh", "/bin/ksh", "'/usr/local/bin/bash'"] {
-        let data = import_in_detail(&cronmon, "?dry_run=1", format!("SHELL={shell}\n0 3 * * * echo a\n")).await;
+        let data =
+            import_in_detail(&cronmon, "?dry_run=1", format!("SHELL={shell}\n0 3 * * * echo a\n")).await;
         assert_eq!(results(&data), ["created"], "{shell}");
     }
     // It counts from its line on, until the next.
