@@ -28,9 +28,8 @@ const LONGEST_COMMAND: usize = 998;
 pub const MOST_LINES: usize = 20_000;
 
 /// Shells that read what is put around a command.
-const SHELLS: [&str; 13] = [
-    "sh", "bash", "dash", "ash", "ksh", "ksh93", "lksh", "mksh", "oksh", "pdksh", "posh", "yash", "zsh",
-];
+const SHELLS: [&str; 13] =
+    ["sh", "bash", "dash", "ash", "ksh", "ksh93", "lksh", "mksh", "oksh", "pdksh", "posh", "yash", "zsh"];
 
 /// What is asked of a crontab.
 #[derive(Debug, Clone)]
@@ -241,7 +240,8 @@ impl<'a> Reader<'a> {
     /// Whether the line is one.
     fn takes_setting(&mut self, line: &str) -> bool {
         let Some((name, value)) = fields::setting(line) else { return false };
-        let zone = || Some(value.strip_prefix(':').unwrap_or(value).to_owned()).filter(|zone| !zone.is_empty());
+        let zone =
+            || Some(value.strip_prefix(':').unwrap_or(value).to_owned()).filter(|zone| !zone.is_empty());
         match name {
             "SHELL" => value.clone_into(&mut self.shell),
             "CRON_TZ" => self.cron_tz = zone(),
@@ -257,7 +257,10 @@ impl<'a> Reader<'a> {
         let text = if self.asked.has_users {
             let (user, text) = fields::next_word(split.rest);
             if user.contains('/') {
-                return Err(format!("'{}' is no user; without a column of users say ?user_column=0", fields::shown(user)));
+                return Err(format!(
+                    "'{}' is no user; without a column of users say ?user_column=0",
+                    fields::shown(user)
+                ));
             }
             text
         } else {
@@ -355,7 +358,9 @@ fn can_wrap(shell: &str) -> Result<(), String> {
         return Ok(());
     }
     let shown = fields::shown(shell);
-    Err(format!("the shell '{shown}' may not read what would be put around its command; sh, bash and their kin do"))
+    Err(format!(
+        "the shell '{shown}' may not read what would be put around its command; sh, bash and their kin do"
+    ))
 }
 
 #[cfg(test)]

@@ -96,11 +96,15 @@ fn check_field(
             None => (item, None),
         };
         let has_good_step = step.is_none_or(|step| {
-            step.len() <= 4 && step.bytes().all(|b| b.is_ascii_digit()) && step.parse::<u32>().is_ok_and(|n| n > 0)
+            step.len() <= 4
+                && step.bytes().all(|b| b.is_ascii_digit())
+                && step.parse::<u32>().is_ok_and(|n| n > 0)
         });
         has_good_step
             && match range.split_once('-') {
-                Some((from, to)) => matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to),
+                Some((from, to)) => {
+                    matches!((number(from), number(to)), (Some(from), Some(to)) if from <= to)
+                }
                 None if range == "*" => true,
                 // A step after a number means something else to each cron.
                 None => step.is_none() && number(range).is_some(),
@@ -155,9 +159,29 @@ mod tests {
     #[test]
     fn times_that_cron_does_not_take_are_not() {
         for times in [
-            "60 * * * *", "* 24 * * *", "* * 0 * *", "* * * 13 *", "* * * * 8", "5-1 * * * *", "*/0 * * * *", "1, * * * *",
-            "5/10 * * * *", "? * * * *", "* * L * *", "* * * * 1#2", "* * * january *", "* * * * fri-mon", "0~30 * * * *",
-            "-* * * * *", "1-2-3 * * * *", "*/5/2 * * * *", "+1 * * * *", "@DAILY", "@often", "@every_minute", "** * * * *",
+            "60 * * * *",
+            "* 24 * * *",
+            "* * 0 * *",
+            "* * * 13 *",
+            "* * * * 8",
+            "5-1 * * * *",
+            "*/0 * * * *",
+            "1, * * * *",
+            "5/10 * * * *",
+            "? * * * *",
+            "* * L * *",
+            "* * * * 1#2",
+            "* * * january *",
+            "* * * * fri-mon",
+            "0~30 * * * *",
+            "-* * * * *",
+            "1-2-3 * * * *",
+            "*/5/2 * * * *",
+            "+1 * * * *",
+            "@DAILY",
+            "@often",
+            "@every_minute",
+            "** * * * *",
         ] {
             assert!(check(&split(&format!("{times} a")).unwrap().times).is_err(), "{times}");
         }

@@ -14,7 +14,8 @@ const CURL: &str = "curl -fsS -m 10 --retry 5 -o /dev/null";
 /// Of an output at most so much is sent, its end: the server would refuse more than 2.5 MB, and with it the ping.
 const MAKE_FILE: &str = "o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
 const BEFORE_WITH_OUTPUT: &str = "s=$({ { ( ";
-const AFTER_WITH_OUTPUT: &str = " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$o\" >&4; } 3>&1); tail -c 1000000 \"$o\" | ";
+const AFTER_WITH_OUTPUT: &str =
+    " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$o\" >&4; } 3>&1); tail -c 1000000 \"$o\" | ";
 const END_WITH_OUTPUT: &str = "/${s:-1}; rm -f \"$o\"; exit ${s:-1}";
 const BEFORE: &str = "( ";
 const AFTER: &str = " ); s=$?; ";
@@ -63,7 +64,9 @@ pub(super) fn unwrapped(line: &str, shell: &str, base_url: &str) -> Option<(Stri
     let ping_id = Uuid::try_parse(id).ok()?;
     let rest = rest.strip_suffix("/ping/")?.strip_suffix(base_url)?;
     let rest = match sends_output {
-        true => rest.strip_suffix(" --data-binary @- ")?.strip_suffix(CURL)?.strip_suffix(AFTER_WITH_OUTPUT)?,
+        true => {
+            rest.strip_suffix(" --data-binary @- ")?.strip_suffix(CURL)?.strip_suffix(AFTER_WITH_OUTPUT)?
+        }
         false => rest.strip_suffix(' ')?.strip_suffix(CURL)?.strip_suffix(AFTER)?,
     };
     let start = format!("{CURL} {base_url}/ping/{ping_id}/start || :; ");

@@ -45,7 +45,11 @@ pub(super) fn of_command(command: &str) -> String {
         Some(argument) => format!("{file} {argument}"),
         None => file.to_owned(),
     };
-    if name.trim().is_empty() { shortened(&command, LONGEST_OF_COMMAND) } else { shortened(&name, LONGEST_OF_COMMAND) }
+    if name.trim().is_empty() {
+        shortened(&command, LONGEST_OF_COMMAND)
+    } else {
+        shortened(&name, LONGEST_OF_COMMAND)
+    }
 }
 
 /// The words of the first command that is more than a change of folder, without quotes.

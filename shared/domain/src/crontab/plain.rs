@@ -5,15 +5,17 @@ const DEEPEST: usize = 16;
 
 /// Words that begin or end something, or leave it. At the beginning of a command they mean more than a program.
 const RESERVED: [&str; 22] = [
-    "if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "{", "}", "!", "[[",
-    "function", "select", "coproc", "return", "break", "continue",
+    "if", "then", "else", "elif", "fi", "do", "done", "case", "esac", "while", "until", "for", "{", "}", "!",
+    "[[", "function", "select", "coproc", "return", "break", "continue",
 ];
 
 /// Whether a shell reads the command as simple commands with operators between, ends it where it ends, and would do
 /// the same with ` )` behind it. Whatever is not certain is no: it is quoted then.
 pub(super) fn is_plain(command: &str) -> bool {
     // Some crons take one of two backslashes away, and all of them the one before a percent sign.
-    reads_to_its_end(command) && reads_to_its_end(&unescaped(command, "%")) && reads_to_its_end(&unescaped(command, "%\\"))
+    reads_to_its_end(command)
+        && reads_to_its_end(&unescaped(command, "%"))
+        && reads_to_its_end(&unescaped(command, "%\\"))
 }
 
 fn reads_to_its_end(text: &str) -> bool {
@@ -110,6 +112,7 @@ impl<'a> Reader<'a> {
         let mut parts = usize::from(is_list);
         loop {
             self.blanks();
+            self.number_of_redirection();
             match self.peek() {
                 None | Some(';' | '&' | '|' | ')') => return (parts > 0).then_some(()),
                 Some('<' | '>') => {
@@ -118,16 +121,22 @@ impl<'a> Reader<'a> {
                 }
                 Some(_) if is_list => return None,
                 Some(_) => {
+                    // Elsewhere they are words like others.
                     let word = self.word(depth)?;
-                    if RESERVED.contains(&word) {
-                        let is_first = parts == 0;
-                        if is_first {
-                            return None;
-                        }
+                    if parts == 0 && RESERVED.contains(&word) {
+                        return None;
                     }
                 }
             }
             parts += 1;
+        }
+    }
+
+    /// `2` of `2>&1`.
+    fn number_of_redirection(&mut self) {
+        let rest = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        if rest.starts_with(['<', '>']) {
+            self.rest = rest;
         }
     }
 
@@ -262,13 +271,56 @@ mod tests {
     #[test]
     fn what_ends_elsewhere_or_is_hard_to_read_is_not() {
         for command in [
-            "", " ", ";", "&", "; a", "a ;; b", "a & ; b", "a &&", "a |", "| a", "a ||", "# c", "a # c", "a;#b", "a\\",
-            "a \\\\\\", "'a", "\"a", "`a", "$(a", "${a", "(", ")", "a )", "( a", "()", "(a) b", "f() { a; }", "{ a; }",
-            "} ; a ; {", "if true; then a", "for i in 1; do a; done", "case x in x) a;; esac", "cat <<E", "cat <<<a",
-            "a > ", "a >& ", "diff <(a) <(b)", "((1))", "$((1", "! a", "a $'b\\'c'", "echo \"`echo \\`a\\``\"", "return 3",
-            "a $(b # c)", "$( )", "a\rb",
+            "",
+            " ",
+            ";",
+            "&",
+            "; a",
+            "a ;; b",
+            "a & ; b",
+            "a &&",
+            "a |",
+            "| a",
+            "a ||",
+            "# c",
+            "a # c",
+            "a;#b",
+            "a\\",
+            "a \\\\\\",
+            "'a",
+            "\"a",
+            "`a",
+            "$(a",
+            "${a",
+            "(",
+            ")",
+            "a )",
+            "( a",
+            "()",
+            "(a) b",
+            "f() { a; }",
+            "{ a; }",
+            "} ; a ; {",
+            "if true; then a",
+            "for i in 1; do a; done",
+            "case x in x) a;; esac",
+            "cat <<E",
+            "cat <<<a",
+            "a > ",
+            "a >& ",
+            "diff <(a) <(b)",
+            "((1))",
+            "$((1",
+            "! a",
+            "a $'b\\'c'",
+            "echo \"`echo \\`a\\``\"",
+            "return 3",
+            "a $(b # c)",
+            "$( )",
+            "a\rb",
             // Where cron takes a backslash away, the quote is one.
-            "echo \\\\'a b'", "echo \\\\'a",
+            "echo \\\\'a b'",
+            "echo \\\\'a",
         ] {
             assert!(!is_plain(command), "{command}");
         }
