@@ -198,7 +198,8 @@ impl Import<'_> {
         Ok(true)
     }
 
-    /// What was due before now is judged by the rules as they were, up to where `let_fall_due` would.
+    /// What was due before now is judged by the rules as they were, up to where `let_fall_due` would. The monitors are the
+    /// tenant's, who has locked them.
     async fn let_fall_due(&self, ids: &[Uuid]) -> ApiResult<()> {
         let most = i32::try_from(ids.len()).unwrap_or(i32::MAX);
         for _ in 0..MOST_TURNS {
@@ -267,10 +268,14 @@ impl Import<'_> {
         }
         self.transaction
             .execute_typed(
-                "delete from slots_to_come
-                 where monitor_id in (select g.monitor_id from unnest($1::uuid[], $2::int4[]) as g (monitor_id, place)
-                                      where g.place is null)",
-                &[(&ids, Type::UUID_ARRAY), (&places, Type::INT4_ARRAY)],
+                "delete from slots_to_come s using monitor m, unnest($2::uuid[], $3::int4[]) as g (monitor_id, place)
+                 where s.monitor_id = g.monitor_id and g.place is null
+                   and m.monitor_id = g.monitor_id and m.tenant = $1",
+                &[
+                    (&self.tenant.0, Type::TEXT),
+                    (&ids, Type::UUID_ARRAY),
+                    (&places, Type::INT4_ARRAY),
+                ],
             )
             .await?;
         // What is due is what save_state says.
