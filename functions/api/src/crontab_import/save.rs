@@ -288,8 +288,8 @@ impl Import<'_> {
                      select m.monitor_id, r.refill_at
                      from unnest($3::uuid[], $4::int4[]) as g (monitor_id, place)
                      join monitor m using (monitor_id)
-                     left join schedule using (place)
-                     left join lateral refill_slots(m, schedule.slots, $2) as r on schedule.slots is not null
+                     join schedule using (place)
+                     cross join lateral refill_slots(m, schedule.slots, $2) as r
                      where m.tenant = $1
                  )
                  update monitor m set
@@ -299,8 +299,8 @@ impl Import<'_> {
                          case when m.open_jobs > 0 then (
                              select min(j.due_at) from job j
                              where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) end
-                 from refilled r
-                 where m.monitor_id = r.monitor_id and m.tenant = $1",
+                 from unnest($3::uuid[]) as g (monitor_id) left join refilled r using (monitor_id)
+                 where m.monitor_id = g.monitor_id and m.tenant = $1",
                 &[
                     (&self.tenant.0, Type::TEXT),
                     (&self.now, Type::TIMESTAMPTZ),
