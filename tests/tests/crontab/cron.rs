@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -138,8 +139,10 @@ impl Place {
         let mut command = self.shell(entry, &cron.command_and_input(&entry.command).0);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
+        let group = child.id();
         give(child.stdin.take(), &cron.command_and_input(&entry.command).1);
         let output = child.wait_with_output().unwrap();
+        wait_for_background(entry, group);
         Ran {
             status: output.status,
             stdout: output.stdout.escape_ascii().to_string(),
@@ -161,6 +164,7 @@ impl Place {
         let mut said = Vec::new();
         mail.read_to_end(&mut said).unwrap();
         let status = child.wait().unwrap();
+        wait_for_background(entry, child.id());
         Ran { status, stdout: said.escape_ascii().to_string(), stderr: String::new(), files: self.files() }
     }
 
@@ -194,6 +198,17 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         drop(std::fs::remove_dir_all(self.folder.parent().unwrap()));
+    }
+}
+
+/// What holds no pipe may still write files.
+fn wait_for_background(entry: &Entry, group: u32) {
+    let is_there = || {
+        let script = format!("kill -s 0 -- -{group} 2> /dev/null");
+        Command::new("sh").args(["-c", &script]).status().unwrap().success()
+    };
+    while entry.command.contains(" &") && is_there() {
+        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
