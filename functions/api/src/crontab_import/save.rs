@@ -284,11 +284,11 @@ impl Import<'_> {
                 "with schedule as (
                      select s.place, array_agg(s.slot order by s.slot) as slots
                      from unnest($5::int4[], $6::timestamptz[]) as s (place, slot) group by s.place
+                 ), given as (
+                     select * from unnest($3::uuid[], $4::int4[]) as g (monitor_id, place)
                  ), refilled as materialized (
                      select m.monitor_id, r.refill_at
-                     from unnest($3::uuid[], $4::int4[]) as g (monitor_id, place)
-                     join monitor m using (monitor_id)
-                     join schedule using (place)
+                     from given join schedule using (place) join monitor m using (monitor_id)
                      cross join lateral refill_slots(m, schedule.slots, $2) as r
                      where m.tenant = $1
                  )
@@ -299,8 +299,8 @@ impl Import<'_> {
                          case when m.open_jobs > 0 then (
                              select min(j.due_at) from job j
                              where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) end
-                 from unnest($3::uuid[]) as g (monitor_id) left join refilled r using (monitor_id)
-                 where m.monitor_id = g.monitor_id and m.tenant = $1",
+                 from given left join refilled r using (monitor_id)
+                 where m.monitor_id = given.monitor_id and m.tenant = $1",
                 &[
                     (&self.tenant.0, Type::TEXT),
                     (&self.now, Type::TIMESTAMPTZ),
