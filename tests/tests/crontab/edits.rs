@@ -45,11 +45,13 @@ impl Twins {
 
     /// Where they stand, once it is the same.
     async fn state(&self, what: &str) -> Value {
-        let statement = "select to_jsonb(m) - '{monitor_id,ping_id,name,slug,tags,revision,incident_id}'::text[] || \
-             jsonb_build_object('slots', (select to_jsonb(slots) from slots_to_come s where s.monitor_id = m.monitor_id), \
-             'alerts', (select count(*) from alert a where a.monitor_id = m.monitor_id)) from monitor m order by m.name";
+        let statement = "select (to_jsonb(m) - '{monitor_id,ping_id,name,slug,tags,revision,incident_id}'::text[] \
+             || jsonb_build_object( \
+                 'slots', (select to_jsonb(slots) from slots_to_come s where s.monitor_id = m.monitor_id), \
+                 'alerts', (select count(*) from alert a where a.monitor_id = m.monitor_id)))::text \
+             from monitor m order by m.name";
         let rows = self.cronmon.pool.get().await.unwrap().query(statement, &[]).await.unwrap();
-        let states: Vec<Value> = rows.iter().map(|row| row.get(0)).collect();
+        let states: Vec<Value> = rows.iter().map(|row| serde_json::from_str(row.get(0)).unwrap()).collect();
         assert_eq!(states.len(), 2);
         assert_eq!(states[0], states[1], "{what}");
         states[0].clone()
