@@ -3,6 +3,7 @@
 
 mod again;
 mod cron;
+mod edits;
 mod fifty;
 mod garbage;
 mod many;

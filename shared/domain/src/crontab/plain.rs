@@ -19,7 +19,7 @@ pub(super) fn is_plain(command: &str) -> bool {
 }
 
 fn reads_to_its_end(text: &str) -> bool {
-    Reader { rest: text }.list(0, false).is_some_and(|rest| rest.is_empty())
+    Reader { rest: text }.list(0, false).is_some_and(str::is_empty)
 }
 
 /// Without the backslashes before these characters.
