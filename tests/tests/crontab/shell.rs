@@ -193,6 +193,44 @@ async fn output_of_every_kind_reaches_the_mail_and_goes_along() {
     }
 }
 
+/// It is kept in a file while the job runs; without one the job does what it did, and only the output is not sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_place_for_its_output_a_job_does_what_it_did() {
+    let cronmon = CronMon::start().await;
+    let crontab = "TMPDIR=/no/such/folder\n@daily echo a; exit 3\n@daily cat > file; echo b >&2%c\n";
+    let place = Place::new();
+    let stub = Stub::new(&place, 0);
+    for (before, after) in rewritten(&cronmon, "?output=1", crontab).await {
+        let after = after.unwrap();
+        let expected = place.run_for_mail(Cron::Vixie, &before);
+        let found = place.run_for_mail(Cron::Vixie, &after);
+        assert_eq!((found.status, &found.files), (expected.status, &expected.files), "{}", after.command);
+        assert!(found.stdout.contains(&expected.stdout), "{}", found.stdout);
+        assert_eq!(stub.asked(), ["start".to_owned(), expected.status.code().unwrap().to_string()]);
+    }
+}
+
+/// To a shell its end by a signal is an exit status, and so it is to cron's mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_kills_his_own_shell_is_heard() {
+    let cronmon = CronMon::start().await;
+    let crontab = "@daily kill -9 $$\n@daily kill $$; echo a\n@daily exec sh -c 'kill -9 $$'\n@daily echo $$ > /dev/null\n";
+    let ends = ["137", "143", "137", "0"];
+    let place = Place::new();
+    let stub = Stub::new(&place, 0);
+    for query in ["", "?output=1"] {
+        for ((before, after), end) in rewritten(&cronmon, query, crontab).await.into_iter().zip(ends) {
+            let after = after.unwrap();
+            let expected = place.run(Cron::Vixie, &before);
+            let found = place.run(Cron::Vixie, &after);
+            let is_same = expected.stdout == found.stdout && expected.files == found.files;
+            assert!(is_same, "{found:?} for {expected:?} of {}", after.command);
+            assert_eq!(found.status.code().unwrap().to_string(), end, "{}", after.command);
+            assert_eq!(stub.asked(), ["start", end], "{}", after.command);
+        }
+    }
+}
+
 /// Shells that are none for what is put around a command.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_another_shell_are_left_and_that_is_said() {

@@ -12,8 +12,10 @@ const RESERVED: [&str; 22] = [
 /// Whether a shell reads the command as simple commands with operators between, ends it where it ends, and would do
 /// the same with ` )` behind it. Whatever is not certain is no: it is quoted then.
 pub(super) fn is_plain(command: &str) -> bool {
-    // Some crons take one of two backslashes away, and all of them the one before a percent sign.
-    reads_to_its_end(command)
+    // In parentheses $$ is still the shell around them, which would be killed in the command's place.
+    !command.contains("$$")
+        // Some crons take one of two backslashes away, and all of them the one before a percent sign.
+        && reads_to_its_end(command)
         && reads_to_its_end(&unescaped(command, "%"))
         && reads_to_its_end(&unescaped(command, "%\\"))
 }
