@@ -261,7 +261,7 @@ mod tests {
             "echo \"$(echo \")\")\" `echo b`",
             "false || echo rescued;",
             "2>&1 sh -c 'echo out'",
-            "echo $((1 << 2)) $$",
+            "echo $((1 << 2)) $!",
             "echo a\tb\t",
             "find . -exec rm {} \\; ; echo",
             "exit",
@@ -319,6 +319,7 @@ mod tests {
             "return 3",
             "a $(b # c)",
             "$( )",
+            "kill $$",
             "a\rb",
             // Where cron takes a backslash away, the quote is one.
             "echo \\\\'a b'",
