@@ -11,11 +11,13 @@ use super::plain::is_plain;
 
 const CURL: &str = "curl -fsS -m 10 --retry 5 -o /dev/null";
 
-/// Of an output at most so much is sent, its end: the server would refuse more than 2.5 MB, and with it the ping.
+/// A hidden one, which no `*` of the command finds.
 const MAKE_FILE: &str = "o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
 const BEFORE_WITH_OUTPUT: &str = "s=$({ { ( ";
+/// Of an output its end is sent: the server would refuse more than 2.5 MB, and with it the ping.
 const AFTER_WITH_OUTPUT: &str =
     " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$o\" >&4; } 3>&1); tail -c 1000000 \"$o\" | ";
+/// Without a status nothing is known to have succeeded.
 const END_WITH_OUTPUT: &str = "/${s:-1}; rm -f \"$o\"; exit ${s:-1}";
 const BEFORE: &str = "( ";
 const AFTER: &str = " ); s=$?; ";
