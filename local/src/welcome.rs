@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-/// Where it listens, and three commands to paste.
+/// Where it listens, and the commands to paste.
 pub(crate) fn print(address: SocketAddr, token_command: Option<&str>) {
     crate::say(&format!("CronMon listens on http://{address}"));
     let Some(token_command) = token_command else { return };
@@ -23,6 +23,11 @@ curl $PING
 3. A job that ends with exit status 1:
 
 curl $PING/1
+
+4. Your crontab, with pings put in and a monitor for each job; dry_run=1 only shows it, and without that it goes into `crontab -`:
+
+crontab -l | curl -s --data-binary @- -H "Authorization: Bearer $({token_command})" \
+  "http://{address}/api/v1/import/crontab?dry_run=1"
 
 ctrl-C stops everything. `make token tenant=acme` prints a token for another tenant.
 "#

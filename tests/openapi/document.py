@@ -45,16 +45,13 @@ def response_of(method: str, path: str, status: int) -> dict[str, Any] | str:
 
 
 # By the identity of the answer, which lives as long as the document.
-_validators: dict[int, tuple[str, jsonschema_rs.Validator]] = {}
+_validators: dict[int, dict[str, jsonschema_rs.Validator]] = {}
 
 
-def validator_of(response: dict[str, Any]) -> tuple[str, jsonschema_rs.Validator] | None:
-    """The content type of an answer, and what its body must be like; None of an answer without a body."""
-    if "content" not in response:
-        return None
+def validators_of(response: dict[str, Any]) -> dict[str, jsonschema_rs.Validator]:
+    """By each content type of an answer what its body must be like; none of an answer without a body."""
     if id(response) not in _validators:
-        ((kind, content),) = response["content"].items()
         # References lead to the components from wherever they stand.
-        whole = {"allOf": [content["schema"]], "components": DOCUMENT["components"]}
-        _validators[id(response)] = kind, jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        wholes = {kind: {"allOf": [content["schema"]], "components": DOCUMENT["components"]} for kind, content in response.get("content", {}).items()}
+        _validators[id(response)] = {kind: jsonschema_rs.Draft202012Validator(whole, validate_formats=True) for kind, whole in wholes.items()}
     return _validators[id(response)]

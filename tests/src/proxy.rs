@@ -15,6 +15,7 @@ pub struct Proxy {
     /// What the client may still say; negative: anything.
     left: Arc<AtomicI64>,
     said: Arc<AtomicI64>,
+    turns: Arc<AtomicI64>,
     cut: Arc<Notify>,
     /// Whether nobody is let through.
     away: watch::Sender<bool>,
@@ -39,6 +40,7 @@ impl Proxy {
             port: listener.local_addr().unwrap().port(),
             left: Arc::new(AtomicI64::new(-1)),
             said: Arc::default(),
+            turns: Arc::default(),
             cut: Arc::default(),
             away: watch::Sender::new(false),
             cuts: Arc::default(),
@@ -115,6 +117,12 @@ impl Proxy {
         self.said.load(Ordering::SeqCst)
     }
 
+    /// How often clients began to say something after they were answered, however much they said then.
+    #[must_use]
+    pub fn turns(&self) -> i64 {
+        self.turns.load(Ordering::SeqCst)
+    }
+
     /// Waits until somebody said more than was allowed.
     pub async fn was_cut(&self) {
         self.cut.notified().await;
@@ -127,9 +135,12 @@ impl Proxy {
         let mut answers = JoinSet::new();
         let (is_mute, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(Notify::new()));
         let (keeps_it, answers_it) = (is_mute.clone(), answered.clone());
+        let is_clients_turn = Arc::new(AtomicBool::new(true));
+        let gives_turn = is_clients_turn.clone();
         answers.spawn(async move {
             let mut buffer = vec![0; 65_536];
             while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
+                gives_turn.store(true, Ordering::SeqCst);
                 if keeps_it.load(Ordering::SeqCst) {
                     answers_it.notify_one();
                 } else if to_client.write_all(&buffer[..read]).await.is_err() {
@@ -150,6 +161,9 @@ impl Proxy {
                 self.left.store(left - 1, Ordering::SeqCst);
             }
             self.said.fetch_add(1, Ordering::SeqCst);
+            if is_clients_turn.swap(false, Ordering::SeqCst) {
+                self.turns.fetch_add(1, Ordering::SeqCst);
+            }
             let cut = self.cut_now();
             if cut == Some(Cut::Message) {
                 break;

@@ -6,6 +6,7 @@
 mod alert_configs;
 mod answers;
 pub mod auth;
+mod crontab_import;
 mod cursor;
 mod docs;
 mod health;
@@ -125,6 +126,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<App>)> {
         ("/api/v1/ping-keys/{ping_key_id}", axum::routing::delete(ping_keys::delete::delete)),
         ("/api/v1/schedules/preview", get(schedules::preview::preview)),
         ("/api/v1/simulate", post(simulate::given::simulate)),
+        (requests::TAKES_TEXT, post(crontab_import::import)),
         ("/api/v1/retention", get(retention::read::read).patch(retention::change::change)),
     ]
 }

@@ -32,6 +32,10 @@ pub(crate) use query::Query;
 /// JSON bodies may have this many bytes.
 const BODY_LIMIT: usize = 1024 * 1024;
 
+/// And texts, which only this path reads. A Lambda function can be sent 6 MB.
+const TEXT_LIMIT: usize = 4 * 1024 * 1024;
+pub(crate) const TAKES_TEXT: &str = "/api/v1/import/crontab";
+
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 4_096;
 
@@ -136,18 +140,49 @@ struct ReadBody(Result<Bytes, BodyError>);
 /// Reads the body of every request first; what is wrong with it is said in its turn.
 pub(crate) async fn read_body(request: Request, next: Next) -> Response {
     let (mut parts, request_body) = request.into_parts();
-    parts.extensions.insert(ReadBody(body::read(request_body, BODY_LIMIT).await));
+    let path = parts.uri.path();
+    let takes_text = path.strip_suffix('/').unwrap_or(path) == TAKES_TEXT;
+    let limit = if takes_text { TEXT_LIMIT } else { BODY_LIMIT };
+    parts.extensions.insert(ReadBody(body::read(request_body, limit).await));
     next.run(Request::from_parts(parts, Body::empty())).await
+}
+
+impl ReadBody {
+    fn of(request: &Request, limit: usize) -> ApiResult<&Bytes> {
+        match request.extensions().get() {
+            Some(Self(Ok(bytes))) => Ok(bytes),
+            Some(Self(Err(BodyError::TooLarge))) => Err(ApiError::too_large(limit)),
+            Some(Self(Err(BodyError::Incomplete))) | None => Err(ApiError::incomplete()),
+        }
+    }
 }
 
 impl FromRequest<App> for Fields {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &App) -> ApiResult<Self> {
-        match request.extensions().get() {
-            Some(ReadBody(Ok(bytes))) => Self::parse(bytes),
-            Some(ReadBody(Err(BodyError::TooLarge))) => Err(ApiError::too_large(BODY_LIMIT)),
-            Some(ReadBody(Err(BodyError::Incomplete))) | None => Err(ApiError::incomplete()),
+        ReadBody::of(&request, BODY_LIMIT).and_then(|bytes| Self::parse(bytes))
+    }
+}
+
+/// A body that is no JSON, whatever its type is said to be. Only at [`TAKES_TEXT`].
+pub(crate) struct Text(pub(crate) String);
+
+impl FromRequest<App> for Text {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> ApiResult<Self> {
+        let bytes = ReadBody::of(&request, TEXT_LIMIT)?;
+        let text = std::str::from_utf8(bytes).map_err(|e| {
+            let place = e.valid_up_to();
+            ApiError::unprocessable(format!("The body can't be used: it is no UTF-8 at byte {place}."))
+        })?;
+        match text.find('\0') {
+            None => Ok(Self(text.to_owned())),
+            Some(place) => {
+                let why = format!("The body can't be used: there is a NUL character at byte {place}.");
+                Err(ApiError::unprocessable(why))
+            }
         }
     }
 }

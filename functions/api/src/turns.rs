@@ -15,6 +15,8 @@ use crate::auth::Tenant;
 pub(crate) enum Limited {
     MaintenanceWindows,
     AlertConfigs,
+    /// Of which there is no limit; but two that read the same crontab would make its monitors twice.
+    Crontabs,
 }
 
 /// Those of a tenant are made one after another until the transaction ends, so that two at once can't pass their
@@ -24,6 +26,7 @@ pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, of:
     let which = match of {
         Limited::MaintenanceWindows => 1,
         Limited::AlertConfigs => 2,
+        Limited::Crontabs => 3,
     };
     client
         .execute_typed(
@@ -43,6 +46,12 @@ const PATIENCE_OF_A_TEST: Duration = Duration::from_secs(5);
 /// The turn of one that will [`take_turns`], before it takes a connection: those who wait for another must not hold all
 /// connections that pings need.
 pub(crate) async fn before_a_connection() -> ApiResult<SemaphorePermit<'static>> {
+    static TURN: Semaphore = Semaphore::const_new(1);
+    turn_of(&TURN, PATIENCE).await
+}
+
+/// The same for who reads a crontab, which takes longer.
+pub(crate) async fn to_import() -> ApiResult<SemaphorePermit<'static>> {
     static TURN: Semaphore = Semaphore::const_new(1);
     turn_of(&TURN, PATIENCE).await
 }

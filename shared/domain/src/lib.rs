@@ -6,6 +6,7 @@
 
 pub mod alert;
 pub mod clock_change;
+pub mod crontab;
 pub mod describe;
 pub mod explain;
 pub mod hints;

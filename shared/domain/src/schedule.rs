@@ -78,12 +78,15 @@ impl Schedule {
         match self {
             Self::None => None,
             Self::Every(n) => Some(Duration::seconds(*n)),
-            Self::Cron(cron) => {
-                let slots = cron.slots_after(now);
-                slots.iter().zip(slots.iter().skip(1)).map(|(a, b)| *b - *a).min()
-            }
+            Self::Cron(cron) => smallest_gap(&cron.slots_after(now)),
         }
     }
+}
+
+/// The smallest distance between slots that follow each other.
+#[must_use]
+pub fn smallest_gap(slots: &[DateTime<Utc>]) -> Option<Duration> {
+    slots.iter().zip(slots.iter().skip(1)).map(|(a, b)| *b - *a).min()
 }
 
 impl Cron {
@@ -160,9 +163,15 @@ impl Cron {
     /// The slots later than `after`, at most [`SLOTS_AHEAD`], at least two where two exist.
     #[must_use]
     pub fn slots_after(&self, after: DateTime<Utc>) -> Vec<DateTime<Utc>> {
-        let mut slots = Vec::with_capacity(SLOTS_AHEAD);
+        self.first_slots_after(after, SLOTS_AHEAD)
+    }
+
+    /// The same, at most so many.
+    #[must_use]
+    pub fn first_slots_after(&self, after: DateTime<Utc>, most: usize) -> Vec<DateTime<Utc>> {
+        let mut slots = Vec::with_capacity(most);
         let mut last = after;
-        while slots.len() < SLOTS_AHEAD {
+        while slots.len() < most {
             // A rare slot costs a long search: two of them are enough to stand ready.
             if slots.len() >= 2 && last - after > MUST_HAVE_A_SLOT_WITHIN {
                 break;

@@ -93,6 +93,8 @@ pub(crate) fn routes() -> Vec<Route> {
         (Method::DELETE, &["/ping-keys/", ""], false),
         (Method::GET, &["/schedules/preview?every=60"], false),
         (Method::POST, &["/simulate"], true),
+        // Text, which any JSON is too.
+        (Method::POST, &["/import/crontab"], false),
         (Method::GET, retention, false),
         (Method::PATCH, retention, true),
     ]

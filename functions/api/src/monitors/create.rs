@@ -160,6 +160,6 @@ pub(super) async fn expect(
 }
 
 /// Checked to be at most `domain::MAX_DURATION`, which fits.
-pub(super) fn seconds(duration: Option<i64>) -> Option<i32> {
+pub(crate) fn seconds(duration: Option<i64>) -> Option<i32> {
     duration.and_then(|seconds| i32::try_from(seconds).ok())
 }

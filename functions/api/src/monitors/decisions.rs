@@ -209,7 +209,11 @@ fn schedule(value: Value, now: DateTime<Utc>) -> ApiResult<Schedule> {
 
 /// A tenth of the gap between slots, or of the run where there are none, within a minute and an hour.
 fn default_grace(schedule: &Schedule, expected_duration: Option<i64>, now: DateTime<Utc>) -> i64 {
-    let gap = schedule.gap(now).unwrap_or(Duration::seconds(expected_duration.unwrap_or(0)));
+    default_grace_for(schedule.gap(now).unwrap_or(Duration::seconds(expected_duration.unwrap_or(0))))
+}
+
+/// The same for a gap, or for a run.
+pub(crate) fn default_grace_for(gap: Duration) -> i64 {
     (gap.num_seconds() / 10).clamp(SHORTEST_DEFAULT_GRACE, LONGEST_DEFAULT_GRACE)
 }
 

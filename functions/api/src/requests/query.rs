@@ -38,6 +38,15 @@ impl Query {
         }
     }
 
+    /// 1 or 0; absent is 0.
+    pub(crate) fn flag(&self, name: &str) -> ApiResult<bool> {
+        match self.one(name)? {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(_) => Err(wrong(name, &"it must be 1 or 0")),
+        }
+    }
+
     pub(crate) fn instant(&self, name: &str) -> ApiResult<Option<DateTime<Utc>>> {
         let Some(text) = self.one(name)? else { return Ok(None) };
         let instant =

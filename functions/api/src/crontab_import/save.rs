@@ -1,0 +1,347 @@
+//! The whole import in one transaction, with as many statements for a thousand lines as for one.
+
+use chrono::{DateTime, Utc};
+use database::schedules::{ScheduleColumns, cron_of};
+use database::signals::made_deliveries;
+use deadpool_postgres::{Object, Transaction};
+use domain::Schedule;
+use domain::crontab::Crontab;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::plan::{Existing, Outcome, Plan, Planned, plan};
+use super::{Expected, Wanted};
+use crate::answers::{ApiError, ApiResult};
+use crate::auth::Tenant;
+use crate::monitors::create::seconds;
+use crate::turns::{Limited, take_turns};
+
+/// Whoever creates or deletes monitors at the same moment may make it begin again; so often.
+const TRIES: usize = 5;
+
+/// What is due by the old rules is judged before they change, some hundreds in a turn; see `monitors/change.rs`.
+const MOST_TURNS: usize = 40;
+
+/// Answers with what was saved, and the deliveries that it made.
+pub(super) async fn save(
+    client: &mut Object,
+    tenant: &Tenant,
+    crontab: &Crontab,
+    expected: &[Expected],
+    wanted: &Wanted,
+    now: DateTime<Utc>,
+) -> ApiResult<(Plan, Vec<Uuid>)> {
+    for _ in 0..TRIES {
+        let transaction = client.transaction().await?;
+        if !wanted.is_dry_run {
+            take_turns(&*transaction, tenant, Limited::Crontabs).await?;
+        }
+        let plan = plan(crontab, expected, &existing(&transaction, tenant).await?, &wanted.tags);
+        if wanted.is_dry_run {
+            return Ok((plan, Vec::new()));
+        }
+        let import = Import { transaction: &transaction, tenant, expected, now };
+        let jobs: Vec<(&Planned, Option<usize>)> =
+            plan.jobs.iter().zip(crontab.jobs.iter().map(|job| job.schedule)).collect();
+        if !import.create(&jobs, &wanted.tags).await? || !import.change(&jobs).await? {
+            transaction.rollback().await?;
+            continue;
+        }
+        import.expect(&jobs).await?;
+        let new_deliveries = made_deliveries(&*transaction).await?;
+        transaction.commit().await?;
+        return Ok((plan, new_deliveries));
+    }
+    Err(ApiError::busy())
+}
+
+/// Relies on the index `monitor_slug`.
+async fn existing(transaction: &Transaction<'_>, tenant: &Tenant) -> ApiResult<Vec<Existing>> {
+    let rows = transaction
+        .query_typed(
+            "select monitor_id, ping_id, slug, name, tags, every_seconds, cron, timezone
+             from monitor where tenant = $1",
+            &[(&tenant.0, Type::TEXT)],
+        )
+        .await?;
+    let existing = rows.iter().map(|row| {
+        Ok(Existing {
+            monitor_id: row.try_get("monitor_id")?,
+            ping_id: row.try_get("ping_id")?,
+            slug: row.try_get("slug")?,
+            name: row.try_get("name")?,
+            tags: row.try_get("tags")?,
+            every_seconds: row.try_get("every_seconds")?,
+            cron: row.try_get("cron")?,
+            timezone: row.try_get("timezone")?,
+        })
+    });
+    existing.collect()
+}
+
+struct Import<'a> {
+    transaction: &'a Transaction<'a>,
+    tenant: &'a Tenant,
+    expected: &'a [Expected],
+    now: DateTime<Utc>,
+}
+
+/// Each job, and which one of the schedules it has.
+type Jobs<'a> = [(&'a Planned, Option<usize>)];
+
+impl Import<'_> {
+    fn expected(&self, place: Option<usize>) -> Option<&Expected> {
+        place.and_then(|place| self.expected.get(place))
+    }
+
+    /// Those that are new, armed. False when a slug was taken meanwhile.
+    async fn create(&self, jobs: &Jobs<'_>, tags: &[String]) -> ApiResult<bool> {
+        let mut new: Vec<_> = jobs.iter().filter(|(job, _)| job.outcome == Outcome::Created).collect();
+        if new.is_empty() {
+            return Ok(true);
+        }
+        // Two that wait for each other's slugs would do so for ever, were it not for this order.
+        new.sort_by(|(a, _), (b, _)| a.slug.cmp(&b.slug));
+        let columns = Columns::of(self, &new);
+        let ids: Vec<Uuid> = new.iter().map(|(job, _)| job.monitor_id).collect();
+        let ping_ids: Vec<Uuid> = new.iter().map(|(job, _)| job.ping_id).collect();
+        let names: Vec<&str> = new.iter().map(|(job, _)| job.name.as_str()).collect();
+        let slugs: Vec<&str> = new.iter().map(|(job, _)| job.slug.as_str()).collect();
+        let graces: Vec<Option<i32>> =
+            new.iter().map(|(_, place)| seconds(Some(self.grace(*place)))).collect();
+        let created = self
+            .transaction
+            .execute_typed(
+                "insert into monitor (
+                     monitor_id, tenant, ping_id, name, slug, created_at, schedule_kind, cron, timezone, grace_duration,
+                     alert_on, tags, armed, next_slot
+                 )
+                 select g.monitor_id, $1, g.ping_id, g.name, g.slug, $2, g.kind, g.cron, g.timezone, g.grace, 'first',
+                        $3, true, g.next_slot
+                 from unnest(
+                     $4::uuid[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::int4[],
+                     $12::timestamptz[]
+                 ) with ordinality as g (monitor_id, ping_id, name, slug, kind, cron, timezone, grace, next_slot, place)
+                 order by g.place
+                 on conflict (tenant, slug) do nothing",
+                &[
+                    (&self.tenant.0, Type::TEXT),
+                    (&self.now, Type::TIMESTAMPTZ),
+                    (&tags, Type::TEXT_ARRAY),
+                    (&ids, Type::UUID_ARRAY),
+                    (&ping_ids, Type::UUID_ARRAY),
+                    (&names, Type::TEXT_ARRAY),
+                    (&slugs, Type::TEXT_ARRAY),
+                    (&columns.kinds, Type::TEXT_ARRAY),
+                    (&columns.crons, Type::TEXT_ARRAY),
+                    (&columns.timezones, Type::TEXT_ARRAY),
+                    (&graces, Type::INT4_ARRAY),
+                    (&columns.next_slots, Type::TIMESTAMPTZ_ARRAY),
+                ],
+            )
+            .await?;
+        Ok(created == u64::try_from(new.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The door's default where there is no schedule.
+    fn grace(&self, place: Option<usize>) -> i64 {
+        let without = || crate::monitors::decisions::default_grace_for(chrono::Duration::zero());
+        self.expected(place).map_or_else(without, |expected| expected.grace_duration)
+    }
+
+    /// Those whose line says something else now, as an edit of each would. False when one was deleted meanwhile.
+    async fn change(&self, jobs: &Jobs<'_>) -> ApiResult<bool> {
+        let is_changed = |outcome: Outcome| matches!(outcome, Outcome::Changed { .. });
+        let changed: Vec<_> = jobs.iter().filter(|(job, _)| is_changed(job.outcome)).collect();
+        if changed.is_empty() {
+            return Ok(true);
+        }
+        let ids: Vec<Uuid> = changed.iter().map(|(job, _)| job.monitor_id).collect();
+        let locked = self
+            .transaction
+            .query_typed(
+                "select monitor_id from monitor where monitor_id = any($1) and tenant = $2
+                 order by monitor_id for update",
+                &[(&ids, Type::UUID_ARRAY), (&self.tenant.0, Type::TEXT)],
+            )
+            .await?;
+        if locked.len() < ids.len() {
+            return Ok(false);
+        }
+        self.let_fall_due(&ids).await?;
+        let columns = Columns::of(self, &changed);
+        let names: Vec<&str> = changed.iter().map(|(job, _)| job.name.as_str()).collect();
+        let expect_otherwise: Vec<bool> = changed.iter().map(|(job, _)| job.expects_otherwise()).collect();
+        self.transaction
+            .execute_typed(
+                "update monitor m set
+                     name = g.name, schedule_kind = g.kind, every_seconds = null, cron = g.cron, timezone = g.timezone,
+                     next_slot = case when not g.expects_otherwise then m.next_slot when m.armed then g.next_slot end,
+                     slots_after = case when not g.expects_otherwise then m.slots_after end,
+                     edited_at = $2, schedule_version = schedule_version + 1, revision = revision + 1
+                 from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::bool[])
+                     as g (monitor_id, name, kind, cron, timezone, next_slot, expects_otherwise)
+                 where m.monitor_id = g.monitor_id and m.tenant = $1",
+                &[
+                    (&self.tenant.0, Type::TEXT),
+                    (&self.now, Type::TIMESTAMPTZ),
+                    (&ids, Type::UUID_ARRAY),
+                    (&names, Type::TEXT_ARRAY),
+                    (&columns.kinds, Type::TEXT_ARRAY),
+                    (&columns.crons, Type::TEXT_ARRAY),
+                    (&columns.timezones, Type::TEXT_ARRAY),
+                    (&columns.next_slots, Type::TIMESTAMPTZ_ARRAY),
+                    (&expect_otherwise, Type::BOOL_ARRAY),
+                ],
+            )
+            .await?;
+        Ok(true)
+    }
+
+    /// What was due before now is judged by the rules as they were, up to where `let_fall_due` would. The monitors are the
+    /// tenant's, who has locked them.
+    async fn let_fall_due(&self, ids: &[Uuid]) -> ApiResult<()> {
+        let most = i32::try_from(ids.len()).unwrap_or(i32::MAX);
+        for _ in 0..MOST_TURNS {
+            let rows = self
+                .transaction
+                .query_typed(
+                    "select monitor_id, schedule_version, cron, timezone, slots_after, judged
+                     from judge_due(least($1, (
+                         select judges_until from late_check_watch
+                         where exists (
+                             select from spool_watch
+                             where waiting > 0 or seen_at < $1 - interval '70 seconds'))), $2, null, null, $3)",
+                    &[(&self.now, Type::TIMESTAMPTZ), (&most, Type::INT4), (&ids, Type::UUID_ARRAY)],
+                )
+                .await?;
+            let (mut needing, mut versions, mut slots) = (Vec::new(), Vec::new(), Vec::new());
+            let mut is_done = true;
+            for row in rows {
+                let version: Option<i32> = row.try_get("schedule_version")?;
+                if row.try_get::<_, Option<i32>>("judged")?.is_some() {
+                    // Whether there is more.
+                    is_done &= version != Some(1);
+                    continue;
+                }
+                is_done = false;
+                let after: DateTime<Utc> = row.try_get("slots_after")?;
+                let cron = cron_of(row.try_get("cron")?, row.try_get("timezone")?);
+                let found = cron.map(|cron| cron.slots_after(after)).unwrap_or_default();
+                let found: Vec<String> = found.iter().map(DateTime::to_rfc3339).collect();
+                needing.push(row.try_get::<_, Uuid>("monitor_id")?);
+                versions.push(version);
+                slots.push(format!("{{{}}}", found.join(",")));
+            }
+            if is_done {
+                break;
+            }
+            self.transaction
+                .query_typed(
+                    "select give_slots_to($1, $2, $3, $4)",
+                    &[
+                        (&needing, Type::UUID_ARRAY),
+                        (&versions, Type::INT4_ARRAY),
+                        (&slots, Type::TEXT_ARRAY),
+                        (&self.now, Type::TIMESTAMPTZ),
+                    ],
+                )
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Gives those that expect something else than before their slots, and says when they are due: `expect` for many.
+    async fn expect(&self, jobs: &Jobs<'_>) -> ApiResult<()> {
+        let (mut ids, mut places) = (Vec::new(), Vec::new());
+        for (job, place) in jobs.iter().filter(|(job, _)| job.expects_otherwise()) {
+            ids.push(job.monitor_id);
+            places.push(place.and_then(|place| i32::try_from(place).ok()));
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let (mut slot_places, mut slots) = (Vec::new(), Vec::new());
+        for (place, expected) in (0_i32..).zip(self.expected) {
+            slot_places.resize(slot_places.len() + expected.slots.len(), place);
+            slots.extend_from_slice(&expected.slots);
+        }
+        self.transaction
+            .execute_typed(
+                "delete from slots_to_come s using monitor m, unnest($2::uuid[], $3::int4[]) as g (monitor_id, place)
+                 where s.monitor_id = g.monitor_id and g.place is null
+                   and m.monitor_id = g.monitor_id and m.tenant = $1",
+                &[
+                    (&self.tenant.0, Type::TEXT),
+                    (&ids, Type::UUID_ARRAY),
+                    (&places, Type::INT4_ARRAY),
+                ],
+            )
+            .await?;
+        // What is due is what save_state says.
+        self.transaction
+            .execute_typed(
+                "with schedule as (
+                     select s.place, array_agg(s.slot order by s.slot) as slots
+                     from unnest($5::int4[], $6::timestamptz[]) as s (place, slot) group by s.place
+                 ), given as (
+                     select * from unnest($3::uuid[], $4::int4[]) as g (monitor_id, place)
+                 ), refilled as materialized (
+                     select m.monitor_id, r.refill_at
+                     from given join schedule using (place) join monitor m using (monitor_id)
+                     cross join lateral refill_slots(m, schedule.slots, $2) as r
+                     where m.tenant = $1
+                 )
+                 update monitor m set
+                     refill_at = r.refill_at,
+                     due_at = case when m.paused_at is not null then m.resumes_at else least(
+                         slot_deadline(m), r.refill_at, m.held_until,
+                         case when m.open_jobs > 0 then (
+                             select min(j.due_at) from job j
+                             where j.monitor_id = m.monitor_id and j.end_time is null and j.overran_at is null) end) end
+                 from given left join refilled r using (monitor_id)
+                 where m.monitor_id = given.monitor_id and m.tenant = $1",
+                &[
+                    (&self.tenant.0, Type::TEXT),
+                    (&self.now, Type::TIMESTAMPTZ),
+                    (&ids, Type::UUID_ARRAY),
+                    (&places, Type::INT4_ARRAY),
+                    (&slot_places, Type::INT4_ARRAY),
+                    (&slots, Type::TIMESTAMPTZ_ARRAY),
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+}
+
+impl Planned {
+    fn expects_otherwise(&self) -> bool {
+        matches!(self.outcome, Outcome::Created | Outcome::Changed { expects_otherwise: true })
+    }
+}
+
+/// The schedules of jobs, column by column.
+struct Columns<'a> {
+    kinds: Vec<&'static str>,
+    crons: Vec<Option<&'a str>>,
+    timezones: Vec<Option<&'static str>>,
+    next_slots: Vec<Option<DateTime<Utc>>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(import: &'a Import<'_>, jobs: &[&(&Planned, Option<usize>)]) -> Self {
+        let mut columns =
+            Self { kinds: Vec::new(), crons: Vec::new(), timezones: Vec::new(), next_slots: Vec::new() };
+        for (_, place) in jobs {
+            let expected = import.expected(*place);
+            let schedule =
+                ScheduleColumns::from(expected.map_or(&Schedule::None, |expected| &expected.schedule));
+            columns.kinds.push(schedule.kind);
+            columns.crons.push(schedule.cron);
+            columns.timezones.push(schedule.timezone);
+            columns.next_slots.push(expected.and_then(|expected| expected.slots.first().copied()));
+        }
+        columns
+    }
+}

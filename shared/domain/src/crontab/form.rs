@@ -1,0 +1,169 @@
+//! What is put around a command, and how it is found again.
+//!
+//! The command runs in a shell of its own, so that `cd`, `exit`, `exec` and traps stay its own; its exit status, output
+//! and input are what they were. What a shell could read otherwise with something behind it goes into quotes.
+
+use std::fmt::Write as _;
+
+use uuid::Uuid;
+
+use super::plain::is_plain;
+
+const CURL: &str = "curl -fsS -m 10 --retry 5 -o /dev/null";
+
+/// A hidden one, which no `*` of the command finds.
+const MAKE_FILE: &str = "o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
+const BEFORE_WITH_OUTPUT: &str = "s=$({ { ( ";
+/// Of an output its end is sent: the server would refuse more than 2.5 MB, and with it the ping.
+const AFTER_WITH_OUTPUT: &str =
+    " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$o\" >&4; } 3>&1); tail -c 1000000 \"$o\" | ";
+/// Without a status nothing is known to have succeeded.
+const END_WITH_OUTPUT: &str = "/${s:-1}; rm -f \"$o\"; exit ${s:-1}";
+const BEFORE: &str = "( ";
+const AFTER: &str = " ); s=$?; ";
+const END: &str = "/$s; exit $s";
+
+/// Which pings a line gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Form {
+    /// Whether the beginning is pinged too, and not the end alone.
+    pub announces: bool,
+    /// Whether the output goes along.
+    pub sends_output: bool,
+}
+
+/// A command as it stands in a line, with pings around it; `base_url` is where they go, `shell` reads the line.
+pub(super) fn wrapped(command: &str, form: Form, shell: &str, base_url: &str, ping_id: Uuid) -> String {
+    let url = format!("{base_url}/ping/{ping_id}");
+    let command = in_parentheses(command, shell);
+    let mut line = String::new();
+    if form.announces {
+        // Its failure is not the command's to see, in $?.
+        push(&mut line, format_args!("{CURL} {url}/start || :; "));
+    }
+    if form.sends_output {
+        push(&mut line, format_args!("{MAKE_FILE}{BEFORE_WITH_OUTPUT}{command}{AFTER_WITH_OUTPUT}"));
+        push(&mut line, format_args!("{CURL} --data-binary @- {url}{END_WITH_OUTPUT}"));
+    } else {
+        push(&mut line, format_args!("{BEFORE}{command}{AFTER}{CURL} {url}{END}"));
+    }
+    line
+}
+
+fn push(line: &mut String, text: std::fmt::Arguments<'_>) {
+    // A String takes everything.
+    let _ = line.write_fmt(text);
+}
+
+/// The command and the ping id of a line that [`wrapped`] made.
+pub(super) fn unwrapped(line: &str, shell: &str, base_url: &str) -> Option<(String, Uuid)> {
+    let line = line.trim_end_matches([' ', '\t']);
+    let (rest, sends_output) = match line.strip_suffix(END_WITH_OUTPUT) {
+        Some(rest) => (rest, true),
+        None => (line.strip_suffix(END)?, false),
+    };
+    let (rest, id) = rest.split_at_checked(rest.len().checked_sub(36)?)?;
+    let ping_id = Uuid::try_parse(id).ok()?;
+    let rest = rest.strip_suffix("/ping/")?.strip_suffix(base_url)?;
+    let rest = match sends_output {
+        true => {
+            rest.strip_suffix(" --data-binary @- ")?.strip_suffix(CURL)?.strip_suffix(AFTER_WITH_OUTPUT)?
+        }
+        false => rest.strip_suffix(' ')?.strip_suffix(CURL)?.strip_suffix(AFTER)?,
+    };
+    let start = format!("{CURL} {base_url}/ping/{ping_id}/start || :; ");
+    let rest = rest.strip_prefix(&start).unwrap_or(rest);
+    let command = match sends_output {
+        true => rest.strip_prefix(MAKE_FILE)?.strip_prefix(BEFORE_WITH_OUTPUT)?,
+        false => rest.strip_prefix(BEFORE)?,
+    };
+    Some((out_of_parentheses(command, shell), ping_id))
+}
+
+fn in_parentheses(command: &str, shell: &str) -> String {
+    // What looks as if it had been quoted is quoted, so that there is one way back.
+    if is_plain(command) && !command.starts_with(&opening(shell)) {
+        return command.to_owned();
+    }
+    format!("{}{}'", opening(shell), command.replace('\'', r"'\''"))
+}
+
+fn out_of_parentheses(command: &str, shell: &str) -> String {
+    let quoted = command.strip_prefix(&opening(shell)).and_then(|rest| rest.strip_suffix('\''));
+    let original = quoted.map(|quoted| quoted.replace(r"'\''", "'"));
+    match original {
+        Some(original) if in_parentheses(&original, shell) == command => original,
+        _ => command.to_owned(),
+    }
+}
+
+/// As cron calls it.
+fn opening(shell: &str) -> String {
+    format!("{shell} -c '")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const BASE: &str = "https://cronmon.example";
+    const FORMS: [Form; 4] = [
+        Form { announces: true, sends_output: false },
+        Form { announces: false, sends_output: false },
+        Form { announces: true, sends_output: true },
+        Form { announces: false, sends_output: true },
+    ];
+
+    #[test]
+    fn a_plain_command_stands_in_parentheses_and_another_in_quotes() {
+        let id = Uuid::nil();
+        let long = wrapped("backup --all", FORMS[0], "/bin/sh", BASE, id);
+        assert_eq!(
+            long,
+            "curl -fsS -m 10 --retry 5 -o /dev/null https://cronmon.example/ping/00000000-0000-0000-0000-000000000000/start || :; \
+             ( backup --all ); s=$?; \
+             curl -fsS -m 10 --retry 5 -o /dev/null https://cronmon.example/ping/00000000-0000-0000-0000-000000000000/$s; exit $s"
+        );
+        let short = wrapped("echo it's # odd", FORMS[1], "/bin/sh", BASE, id);
+        assert!(short.starts_with(r"( /bin/sh -c 'echo it'\''s # odd' ); s=$?; curl "), "{short}");
+    }
+
+    #[test]
+    fn what_was_wrapped_comes_back() {
+        let id = Uuid::from_u128(7);
+        for command in [
+            "true",
+            "a # b",
+            "a\\",
+            "'",
+            "/bin/sh -c 'echo a'",
+            "/bin/sh -c 'echo a # b'",
+            "/bin/sh -c '",
+            " ",
+            "a )",
+            "exit 3; ",
+        ] {
+            for form in FORMS {
+                let line = wrapped(command, form, "/bin/sh", BASE, id);
+                assert_eq!(unwrapped(&line, "/bin/sh", BASE), Some((command.to_owned(), id)), "{line}");
+                assert_eq!(unwrapped(&format!("{line} "), "/bin/sh", BASE), Some((command.to_owned(), id)));
+                assert_eq!(unwrapped(&line, "/bin/sh", "https://other.example"), None);
+                // Wrapped again it is a command like any other.
+                let twice = wrapped(&line, form, "/bin/sh", BASE, Uuid::from_u128(8));
+                assert_eq!(unwrapped(&twice, "/bin/sh", BASE), Some((line, Uuid::from_u128(8))));
+            }
+        }
+        for line in ["", "true", "( true ); s=$?; curl", "é".repeat(40).as_str(), END] {
+            assert_eq!(unwrapped(line, "/bin/sh", BASE), None, "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_command_comes_back(command in "[a-c'\"\\\\ #()$;&|%/-]{1,40}", form in 0_usize..4) {
+            let line = wrapped(&command, FORMS[form], "/bin/sh", BASE, Uuid::from_u128(9));
+            prop_assert_eq!(unwrapped(&line, "/bin/sh", BASE), Some((command, Uuid::from_u128(9))));
+        }
+    }
+}

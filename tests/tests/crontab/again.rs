@@ -1,0 +1,206 @@
+//! The same crontab once more, and one in which lines have changed.
+
+use cronmon_tests::CronMon;
+use cronmon_tests::contents::{contents, count};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::fifty::FIFTY;
+use crate::post::{import, import_in_detail, monitors, results, send_as, slugs};
+
+const THREE: &str = "# first\n0 1 * * * echo a\n# second\n0 2 * * * echo b\n# third\n0 3 * * * echo c\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_was_removed_is_reported_and_its_monitor_kept() {
+    let cronmon = CronMon::start().await;
+    import(&cronmon, "", THREE).await;
+    let before = monitors(&cronmon).await;
+    let two = "# first\n0 1 * * * echo a\n# third\n0 3 * * * echo c\n";
+    let data = import_in_detail(&cronmon, "", two).await;
+    assert_eq!(results(&data), ["unchanged", "unchanged"]);
+    let gone = &before[1];
+    let named = json!([{ "monitor_id": gone["monitor_id"], "slug": "second", "name": "second" }]);
+    assert_eq!(data["gone"], named);
+    assert_eq!(monitors(&cronmon).await, before);
+
+    let text = import(&cronmon, "", two).await;
+    assert_eq!(data["crontab"], *text);
+    let comment = text.lines().last().unwrap();
+    assert!(comment.starts_with('#') && comment.contains("second"), "{text}");
+    // The comment is no part of the crontab.
+    assert_eq!(import(&cronmon, "", &text).await, text);
+    let whole = import_in_detail(&cronmon, "", THREE).await;
+    assert_eq!((results(&whole), &whole["gone"]), (vec!["unchanged"; 3], &json!([])));
+    assert!(!import(&cronmon, "", THREE).await.lines().last().unwrap().starts_with('#'));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_others_made_is_never_gone() {
+    let cronmon = CronMon::start().await;
+    cronmon.create(json!({ "name": "by hand", "schedule": { "every": 60 }, "tags": ["web1"] })).await;
+    import(&cronmon, "?tags=web1", THREE).await;
+    import(&cronmon, "?tags=web2", "0 4 * * * echo d\n").await;
+    for query in ["", "?tags=web3", "?tags=web1,web2"] {
+        let data = import_in_detail(&cronmon, query, "").await;
+        assert_eq!(data["gone"], json!([]), "{query}");
+    }
+    let data = import_in_detail(&cronmon, "?tags=web1", "").await;
+    assert_eq!(slugs(data["gone"].as_array().unwrap()), ["first", "second", "third"]);
+    assert_eq!(monitors(&cronmon).await.len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_schedule_changes_the_same_monitor() {
+    let cronmon = CronMon::start().await;
+    let rewritten = import(&cronmon, "", THREE).await;
+    let before = monitors(&cronmon).await;
+    // In the original and in the rewritten one.
+    for (crontab, times) in [(THREE, "30 2 * * 1"), (rewritten.as_str(), "45 2 * * 1")] {
+        let changed = crontab.replace("0 2 * * *", times);
+        assert_ne!(changed, crontab);
+        let data = import_in_detail(&cronmon, "", &changed).await;
+        assert_eq!(results(&data), ["unchanged", "changed", "unchanged"]);
+        assert_eq!(data["gone"], json!([]));
+        let after = monitors(&cronmon).await;
+        assert_eq!((&after[0], &after[2]), (&before[0], &before[2]));
+        assert_eq!(after[1]["schedule"], json!({ "cron": times, "timezone": "UTC" }));
+        for field in ["monitor_id", "ping_url", "slug", "name", "armed", "created_at"] {
+            assert_eq!(after[1][field], before[1][field], "{field}");
+        }
+        assert_eq!(data["crontab"], rewritten.replace("0 2 * * *", times));
+    }
+    // Another zone is another schedule.
+    let data = import_in_detail(&cronmon, "?timezone=Europe/Riga", THREE).await;
+    assert_eq!(results(&data), ["changed"; 3]);
+    assert_eq!(
+        monitors(&cronmon).await[1]["schedule"],
+        json!({ "cron": "0 2 * * *", "timezone": "Europe/Riga" })
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_set_by_hand_stays() {
+    let cronmon = CronMon::start().await;
+    import(&cronmon, "", THREE).await;
+    let monitor = monitors(&cronmon).await[0].clone();
+    let path = format!("/monitors/{}", monitor["monitor_id"].as_str().unwrap());
+    let body =
+        json!({ "name": "first", "expected_duration": 100, "grace_duration": 777, "failure_threshold": 3 });
+    assert_eq!(cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);
+    let edited = cronmon.read(&monitor).await;
+    let now = contents(&cronmon.pool).await;
+    assert_eq!(results(&import_in_detail(&cronmon, "", THREE).await), ["unchanged"; 3]);
+    assert_eq!(contents(&cronmon.pool).await, now);
+    assert_eq!(cronmon.read(&monitor).await, edited);
+    let data = import_in_detail(&cronmon, "", THREE.replace("0 1 *", "0 6 *")).await;
+    assert_eq!(results(&data), ["changed", "unchanged", "unchanged"]);
+    let after = cronmon.read(&monitor).await;
+    for field in ["expected_duration", "grace_duration", "failure_threshold", "alert_on"] {
+        assert_eq!(after[field], edited[field], "{field}");
+    }
+}
+
+/// A comment names a job, so another comment is another job.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_comment_is_another_monitor() {
+    let cronmon = CronMon::start().await;
+    import(&cronmon, "", THREE).await;
+    let data = import_in_detail(&cronmon, "", THREE.replace("# second", "# another")).await;
+    assert_eq!(results(&data), ["unchanged", "created", "unchanged"]);
+    assert_eq!(slugs(data["gone"].as_array().unwrap()), ["second"]);
+    assert_eq!(slugs(&monitors(&cronmon).await), ["another", "first", "second", "third"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_line_between_others_leaves_them_theirs() {
+    let cronmon = CronMon::start().await;
+    let rewritten = import(&cronmon, "", FIFTY).await;
+    let before = monitors(&cronmon).await;
+    for crontab in [FIFTY, &rewritten] {
+        let more = crontab.replace("# stamp the year", "# one more\n0 0 * * * echo more\n# stamp the year");
+        let data = import_in_detail(&cronmon, "?dry_run=1", more).await;
+        assert_eq!(results(&data).iter().filter(|result| **result == "created").count(), 1);
+        assert_eq!(results(&data).iter().filter(|result| **result == "unchanged").count(), 50);
+    }
+    assert_eq!(monitors(&cronmon).await, before);
+}
+
+/// Whoever edits a rewritten crontab edits what was rewritten.
+#[tokio::test(flavor = "multi_thread")]
+async fn another_command_in_a_rewritten_line_is_the_same_monitor_if_a_comment_names_it() {
+    let cronmon = CronMon::start().await;
+    let rewritten = import(&cronmon, "", THREE).await;
+    let before = monitors(&cronmon).await;
+    let edited = rewritten.replace("echo b", "echo \"b and more\"");
+    assert_ne!(edited, rewritten);
+    assert_eq!(import(&cronmon, "", &edited).await, edited);
+    assert_eq!(monitors(&cronmon).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_crontab_can_change_its_style() {
+    let cronmon = CronMon::start().await;
+    let queries = ["", "?style=short", "?output=1", "?style=short&output=1"];
+    let mut texts = Vec::new();
+    for query in queries {
+        texts.push(import(&cronmon, query, FIFTY).await);
+    }
+    let now = contents(&cronmon.pool).await;
+    for from in &texts {
+        for (query, to) in queries.iter().zip(&texts) {
+            assert_eq!(import(&cronmon, query, from).await, *to, "{query}");
+        }
+    }
+    assert_eq!(contents(&cronmon.pool).await, now);
+}
+
+/// A ping URL that opens nothing here is a part of the command like any other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crontab_of_another_tenant_touches_nothing_of_his() {
+    let cronmon = CronMon::start().await;
+    let rewritten = import(&cronmon, "", THREE).await;
+    let before = monitors(&cronmon).await;
+    let reply = send_as(&cronmon, "other", "application/json", "", &rewritten).await;
+    assert_eq!(reply.status, 200);
+    let answer: Value = serde_json::from_str(&reply.text).unwrap();
+    let theirs: Vec<&Value> = before.iter().map(|monitor| &monitor["monitor_id"]).collect();
+    for line in answer["data"]["lines"].as_array().unwrap() {
+        assert!(!theirs.contains(&&line["monitor_id"]), "{line}");
+    }
+    assert_eq!(monitors(&cronmon).await, before);
+    assert_eq!(import(&cronmon, "", THREE).await, rewritten);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slug_that_somebody_else_has_is_not_taken_from_him() {
+    let cronmon = CronMon::start().await;
+    let by_hand = cronmon.create(json!({ "name": "second", "schedule": { "every": 60 } })).await;
+    let reply = send_as(&cronmon, "acme", "application/json", "", THREE).await;
+    println!("a slug of a monitor made by hand: {} {}", reply.status, reply.text);
+    assert!(reply.status == 200 || reply.status < 500);
+    let after = cronmon.read(&by_hand).await;
+    assert_eq!(after["ping_url"], by_hand["ping_url"]);
+    let again = send_as(&cronmon, "acme", "application/json", "", THREE).await;
+    assert_eq!(again.status, reply.status);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_at_once_make_each_monitor_once() {
+    let cronmon = CronMon::start().await;
+    let lines: Vec<&str> = THREE.split_inclusive('\n').collect();
+    let backwards: String = lines.chunks(2).rev().flatten().copied().collect();
+    let fifty = format!("{FIFTY}\nCRON_TZ=UTC\n{THREE}");
+    let fifty_too = format!("{backwards}\n{FIFTY}");
+    let send = |crontab: &str| {
+        let (cronmon, crontab) = (&cronmon, crontab.to_owned());
+        async move { send_as(cronmon, "acme", "*/*", "", crontab).await }
+    };
+    let (a, b) = (&fifty, &fifty_too);
+    let replies = tokio::join!(send(a), send(b), send(a), send(b), send(a), send(b), send(a), send(b));
+    let replies = [replies.0, replies.1, replies.2, replies.3, replies.4, replies.5, replies.6, replies.7];
+    for (index, reply) in replies.iter().enumerate() {
+        assert_eq!(reply.status, 200, "{}", reply.text);
+        assert_eq!(reply.text, replies[index % 2].text, "{index}");
+    }
+    assert_eq!(count(&cronmon.pool, "select count(*) from monitor").await, 53);
+}
