@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
         if text.len() > LONGEST_COMMAND {
             return Err(too_long());
         }
-        let (command, ping_id) = match form::unwrapped(command, &self.shell, &self.asked.base_url) {
+        let (command, ping_id) = match form::unwrapped(command, &self.shell) {
             Some((command, ping_id)) => (command, Some(ping_id)),
             None if command.contains(&format!("{}/ping/", self.asked.base_url)) => {
                 return Err("it pings CronMon already, in a way of its own".to_owned());

@@ -33,6 +33,10 @@ const TAG: &str = "crontab";
 const SLOTS_FOR_ALL: usize = 64_000;
 const FEWEST_SLOTS: usize = 4;
 
+/// How long the new crontab may be, in bytes: Lambda answers with 6 MB at most, and in JSON the lines stand beside it.
+const MOST_TEXT: usize = 5_500_000;
+const MOST_WITHIN_JSON: usize = 4_000_000;
+
 /// What the query says besides.
 struct Wanted {
     /// Of each imported monitor, [`TAG`] among them.
@@ -99,6 +103,7 @@ pub(crate) async fn import(
         let why = format!("The body can't be used: more than {MOST_LINES} lines are jobs or can't be read.");
         ApiError::unprocessable(why)
     })?;
+    it_can_be_answered(&crontab, wants_json(&headers))?;
     let (plan, new_deliveries) = save(&app, &tenant, &crontab, &expected, &wanted, now).await?;
     let answer = answer(crontab, &expected, plan, &base_url, wanted.is_dry_run);
     if wants_json(&headers) {
@@ -107,6 +112,19 @@ pub(crate) async fn import(
     let mut response = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], answer.crontab).into_response();
     response.extensions_mut().insert(NewDeliveries(new_deliveries));
     Ok(response)
+}
+
+/// An answer that Lambda does not let through must not leave monitors behind that nobody has the URLs of.
+fn it_can_be_answered(crontab: &Crontab, is_json: bool) -> ApiResult<()> {
+    let most = if is_json { MOST_WITHIN_JSON } else { MOST_TEXT };
+    if crontab.written(&vec![Uuid::nil(); crontab.jobs.len()], &[]).len() > most {
+        let why = format!(
+            "The body can't be used: the crontab with its pings would be larger than {most} bytes; \
+             send it in parts, each with tags of its own."
+        );
+        return Err(ApiError::unprocessable(why));
+    }
+    Ok(())
 }
 
 async fn save(

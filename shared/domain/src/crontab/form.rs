@@ -55,8 +55,8 @@ fn push(line: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = line.write_fmt(text);
 }
 
-/// The command and the ping id of a line that [`wrapped`] made.
-pub(super) fn unwrapped(line: &str, shell: &str, base_url: &str) -> Option<(String, Uuid)> {
+/// The command and the ping id of a line that [`wrapped`] made, wherever its pings go: CronMon may have moved since.
+pub(super) fn unwrapped(line: &str, shell: &str) -> Option<(String, Uuid)> {
     let line = line.trim_end_matches([' ', '\t']);
     let (rest, sends_output) = match line.strip_suffix(END_WITH_OUTPUT) {
         Some(rest) => (rest, true),
@@ -64,7 +64,9 @@ pub(super) fn unwrapped(line: &str, shell: &str, base_url: &str) -> Option<(Stri
     };
     let (rest, id) = rest.split_at_checked(rest.len().checked_sub(36)?)?;
     let ping_id = Uuid::try_parse(id).ok()?;
-    let rest = rest.strip_suffix("/ping/")?.strip_suffix(base_url)?;
+    let rest = rest.strip_suffix("/ping/")?;
+    let (_, base_url) = rest.rsplit_once(' ').filter(|(_, url)| url.starts_with("http"))?;
+    let rest = rest.strip_suffix(base_url)?;
     let rest = match sends_output {
         true => {
             rest.strip_suffix(" --data-binary @- ")?.strip_suffix(CURL)?.strip_suffix(AFTER_WITH_OUTPUT)?
@@ -146,16 +148,18 @@ mod tests {
         ] {
             for form in FORMS {
                 let line = wrapped(command, form, "/bin/sh", BASE, id);
-                assert_eq!(unwrapped(&line, "/bin/sh", BASE), Some((command.to_owned(), id)), "{line}");
-                assert_eq!(unwrapped(&format!("{line} "), "/bin/sh", BASE), Some((command.to_owned(), id)));
-                assert_eq!(unwrapped(&line, "/bin/sh", "https://other.example"), None);
+                assert_eq!(unwrapped(&line, "/bin/sh"), Some((command.to_owned(), id)), "{line}");
+                assert_eq!(unwrapped(&format!("{line} "), "/bin/sh"), Some((command.to_owned(), id)));
+                let moved = line.replace(BASE, "http://127.0.0.1:8000/cronmon");
+                assert_eq!(unwrapped(&moved, "/bin/sh"), Some((command.to_owned(), id)));
+                assert_eq!(unwrapped(&line.replace("https://", "ftp://"), "/bin/sh"), None);
                 // Wrapped again it is a command like any other.
                 let twice = wrapped(&line, form, "/bin/sh", BASE, Uuid::from_u128(8));
-                assert_eq!(unwrapped(&twice, "/bin/sh", BASE), Some((line, Uuid::from_u128(8))));
+                assert_eq!(unwrapped(&twice, "/bin/sh"), Some((line, Uuid::from_u128(8))));
             }
         }
         for line in ["", "true", "( true ); s=$?; curl", "é".repeat(40).as_str(), END] {
-            assert_eq!(unwrapped(line, "/bin/sh", BASE), None, "{line}");
+            assert_eq!(unwrapped(line, "/bin/sh"), None, "{line}");
         }
     }
 
@@ -163,7 +167,7 @@ mod tests {
         #[test]
         fn any_command_comes_back(command in "[a-c'\"\\\\ #()$;&|%/-]{1,40}", form in 0_usize..4) {
             let line = wrapped(&command, FORMS[form], "/bin/sh", BASE, Uuid::from_u128(9));
-            prop_assert_eq!(unwrapped(&line, "/bin/sh", BASE), Some((command, Uuid::from_u128(9))));
+            prop_assert_eq!(unwrapped(&line, "/bin/sh"), Some((command, Uuid::from_u128(9))));
         }
     }
 }
