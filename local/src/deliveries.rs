@@ -25,6 +25,9 @@ const LOOK_PAUSE: Duration = Duration::from_millis(300);
 /// A look costs more the more is due. It takes this part of the time, unless there is nothing else to do.
 const PART_FOR_LOOKS: u32 = 10;
 
+/// What a look is taken to cost at most. One that takes longer says nothing of that: the process stood still meanwhile.
+const DEAREST_LOOK: Duration = Duration::from_millis(300);
+
 /// Deliveries that one look finds.
 const OF_A_LOOK: i64 = 5_000;
 
@@ -80,7 +83,7 @@ async fn send_some(
         let began = Instant::now();
         found.due = due_deliveries(pool, clock(), OF_A_LOOK).await?.into();
         found.looked_at = Some(began);
-        found.look_took = began.elapsed();
+        found.look_took = began.elapsed().min(DEAREST_LOOK);
         found.more = i64::try_from(found.due.len()).is_ok_and(|count| count == OF_A_LOOK);
         found.wanted = false;
     }
