@@ -22,7 +22,7 @@ from typing import IO, Any, Callable, Iterator
 import postgres
 from run import END_LIMIT, KEY, TOKEN_TOOL, binary, build, token
 from servers import environment
-from tools import LOCAL, ROOT, Problem, main, need_rust, say, stage, uninterrupted
+from tools import LOCAL, ROOT, Problem, end_process, main, need_rust, say, stage, uninterrupted
 
 # As many as cronmon has for requests: CONNECTIONS_FOR_REQUESTS in local/src/main.rs.
 CONNECTIONS = 16
@@ -308,13 +308,7 @@ def running(url: str, folder: Path, log: IO[bytes], **more: str) -> Iterator[tup
         await_ready(process, port)
         yield process, port
     finally:
-        with uninterrupted():
-            process.terminate()
-            try:
-                process.wait(END_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_process(process, END_LIMIT)
 
 
 def await_ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -31,7 +31,7 @@ import keycloak
 from keycloak import ADMIN, Keycloak
 from postgres import Cluster, free_port
 from run import binary
-from tools import LOCAL, ROOT, Problem, call, say, uninterrupted
+from tools import LOCAL, ROOT, Problem, call, end_process, say
 from wheels import Missing
 
 # What the original demanded of a token.
@@ -396,13 +396,7 @@ def started(database: str, certs_url: str, issuer: str, clock: Clock) -> Iterato
             time.sleep(0.05)
         yield Cronmon(url)
     finally:
-        with uninterrupted():
-            process.terminate()
-            try:
-                process.wait(END_LIMIT)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end_process(process, END_LIMIT)
 
 
 def answers(url: str) -> bool:

@@ -17,7 +17,7 @@ import wheels
 from functions import build_for_tests
 from postgres import Cluster, free_port
 from run import END_LIMIT, KEY, binary, token
-from tools import LOCAL, ROOT, Problem, call, say, uninterrupted
+from tools import LOCAL, ROOT, Problem, call, end_process, say
 
 # Where the end-to-end tests write down what they were answered.
 ANSWERS = LOCAL / "answers"
@@ -91,16 +91,10 @@ def _cronmon(url: str, folder: Path) -> Iterator[int]:
             time.sleep(0.05)
         yield port
     finally:
-        with uninterrupted():
-            server.terminate()
-            try:
-                server.wait(END_LIMIT)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-            errors = [line for line in (folder / "log").read_text(encoding="utf-8", errors="replace").splitlines() if " ERROR " in line]
-            if errors:
-                say("\n".join(["cronmon's log says:", *errors[:20]]))
+        end_process(server, END_LIMIT)
+        errors = [line for line in (folder / "log").read_text(encoding="utf-8", errors="replace").splitlines() if " ERROR " in line]
+        if errors:
+            say("\n".join(["cronmon's log says:", *errors[:20]]))
 
 
 def _is_ready(port: int) -> bool:

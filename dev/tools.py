@@ -142,6 +142,17 @@ def beside(*command: str, env: dict[str, str]) -> Iterator[None]:
         raise Problem(f"failed: {' '.join(command)}")
 
 
+def end_process(process: subprocess.Popen[bytes], limit: float) -> None:
+    """Asks it to end, and kills it if it has not after so many seconds."""
+    with uninterrupted():
+        process.terminate()
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
 def end_session(process: subprocess.Popen[bytes]) -> None:
     """Ends a process that began a session of its own, and all that is in it."""
     for number in (signal.SIGTERM, signal.SIGKILL):

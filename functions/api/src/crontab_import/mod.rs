@@ -19,7 +19,6 @@ use uuid::Uuid;
 
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
-use crate::auth::Tenant;
 use crate::monitors::decisions::default_grace_for;
 use crate::monitors::shown::shown_schedule;
 use crate::requests::{Caller, Query, Text, wrong};
@@ -104,7 +103,11 @@ pub(crate) async fn import(
         ApiError::unprocessable(why)
     })?;
     it_can_be_answered(&crontab, wants_json(&headers))?;
-    let (plan, new_deliveries) = save(&app, &tenant, &crontab, &expected, &wanted, now).await?;
+    let (plan, new_deliveries) = {
+        let _turn = to_import().await?;
+        let mut client = app.pool.get().await?;
+        save::save(&mut client, &tenant, &crontab, &expected, &wanted, now).await?
+    };
     let answer = answer(crontab, &expected, plan, &base_url, wanted.is_dry_run);
     if wants_json(&headers) {
         return Ok(Data::one(answer).handing_over(new_deliveries).into_response());
@@ -125,19 +128,6 @@ fn it_can_be_answered(crontab: &Crontab, is_json: bool) -> ApiResult<()> {
         return Err(ApiError::unprocessable(why));
     }
     Ok(())
-}
-
-async fn save(
-    app: &App,
-    tenant: &Tenant,
-    crontab: &Crontab,
-    expected: &[Expected],
-    wanted: &Wanted,
-    now: DateTime<Utc>,
-) -> ApiResult<(Plan, Vec<Uuid>)> {
-    let _turn = to_import().await?;
-    let mut client = app.pool.get().await?;
-    save::save(&mut client, tenant, crontab, expected, wanted, now).await
 }
 
 fn asked(query: &Query, base_url: String) -> ApiResult<Asked> {
