@@ -24,7 +24,7 @@ curl $PING
 
 curl $PING/1
 
-4. Your crontab, with pings put in and a monitor for each job; dry_run=1 only shows it, and without that it goes into `crontab -`:
+4. Your crontab with pings put in, and a monitor for each job; dry_run=1 only shows it, README.md says how it is put in place:
 
 crontab -l | curl -s --data-binary @- -H "Authorization: Bearer $({token_command})" \
   "http://{address}/api/v1/import/crontab?dry_run=1"

@@ -34,10 +34,11 @@ const SHELLS: [&str; 13] =
 /// What is asked of a crontab.
 #[derive(Debug, Clone)]
 pub struct Asked {
-    /// Whether a user stands before each command, as in `/etc/crontab`.
-    pub has_users: bool,
+    /// Whether a user stands before each command, as in `/etc/crontab`. Where nobody says it, a file in which it looks so
+    /// is left as it is.
+    pub has_users: Option<bool>,
     pub form: Form,
-    /// Of the lines for which the crontab names none.
+    /// Of the lines for which no line `CRON_TZ` says one.
     pub zone: Option<Tz>,
     /// Where pings go, without a slash at its end.
     pub base_url: String,
@@ -53,8 +54,6 @@ pub struct Crontab {
     pub left: Vec<Left>,
     /// Each once, as the jobs name them.
     pub schedules: Vec<Cron>,
-    /// What its sender should know of the whole.
-    pub warnings: Vec<String>,
     /// Before which line (of `lines`) what is said.
     notes: Vec<(usize, String)>,
 }
@@ -76,6 +75,7 @@ pub struct Job {
     pub name: String,
     /// Which one of the schedules; `None` for `@reboot`.
     pub schedule: Option<usize>,
+    pub zone: ZoneIs,
     /// Where it pings already.
     pub ping_id: Option<Uuid>,
     /// What there is to know about it.
@@ -86,6 +86,17 @@ pub struct Job {
     /// From the first `%` on.
     input: String,
     shell: String,
+    form: Form,
+}
+
+/// How the zone of a job's schedule is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ZoneIs {
+    /// By `CRON_TZ`, or by who sent the crontab.
+    Said,
+    /// From `TZ`: that is the zone of the commands, and few crons go by it themselves.
+    Guessed,
+    Unknown,
 }
 
 /// A line that stays as it is though it may be a job.
@@ -105,6 +116,7 @@ impl Crontab {
     /// [`TooMany`] jobs.
     pub fn read(text: String, asked: Asked, now: DateTime<Utc>) -> Result<Self, TooMany> {
         let mut reader = Reader::new(&asked, now);
+        reader.looks_like_the_system_s = asked.has_users.is_none() && text.lines().any(fields::names_a_user);
         let (mut lines, mut notes) = (Vec::new(), Vec::new());
         let (mut jobs, mut left) = (Vec::new(), Vec::new());
         let mut comment: Option<&str> = None;
@@ -151,22 +163,17 @@ impl Crontab {
             }
         }
         let schedules = reader.schedules;
-        let mut warnings = Vec::new();
-        if reader.lacks_zone {
-            let why = "no timezone was given: the schedules are read in UTC; ?timezone=Europe/Riga or a line CRON_TZ says another";
-            warnings.push(why.to_owned());
-            notes.insert(0, (0, why.to_owned()));
-        }
-        if !asked.has_users && jobs.iter().any(|job| job.command.starts_with("root ")) {
-            warnings.push("commands begin with 'root': if that is a user, say ?user_column=1".to_owned());
-        }
-        Ok(Self { text, asked, lines, jobs, left, schedules, warnings, notes })
+        Ok(Self { text, asked, lines, jobs, left, schedules, notes })
     }
 
-    /// Writes it again. `ping_ids` are those of the jobs, in their order; `at_the_end` is said there.
+    /// Writes it again. `ping_ids` are those of the jobs, in their order; `above` is said at its beginning, `below` at its
+    /// end.
     #[must_use]
-    pub fn written(&self, ping_ids: &[Uuid], at_the_end: &[String]) -> String {
+    pub fn written(&self, ping_ids: &[Uuid], above: &[String], below: &[String]) -> String {
         let mut written = String::with_capacity(self.text.len() + self.jobs.len() * 300);
+        for note in above {
+            push_note(&mut written, note);
+        }
         let mut notes = self.notes.iter().peekable();
         for (index, line) in self.lines.iter().enumerate() {
             while let Some((_, note)) = notes.next_if(|(before, _)| *before <= index) {
@@ -178,26 +185,32 @@ impl Crontab {
                 Line::Job(job) => {
                     if let (Some(job), Some(ping_id)) = (self.jobs.get(*job), ping_ids.get(*job)) {
                         written.push_str(&job.before);
-                        written.push_str(&job.wrapped(&self.asked, *ping_id));
+                        written.push_str(&job.wrapped(job.form, &self.asked.base_url, *ping_id));
                     }
                 }
             }
             written.push('\n');
         }
-        for note in at_the_end {
+        for note in below {
             push_note(&mut written, note);
         }
-        if self.jobs.is_empty() && at_the_end.is_empty() && !self.text.ends_with('\n') {
+        if self.jobs.is_empty() && below.is_empty() && !self.text.ends_with('\n') {
             // Nothing was rewritten.
             written.pop();
         }
         written
     }
+
+    /// Where a job pings.
+    #[must_use]
+    pub fn ping_url(&self, ping_id: Uuid) -> String {
+        form::ping_url(&self.asked.base_url, ping_id)
+    }
 }
 
 impl Job {
-    fn wrapped(&self, asked: &Asked, ping_id: Uuid) -> String {
-        let mut line = form::wrapped(&self.command, asked.form, &self.shell, &asked.base_url, ping_id);
+    fn wrapped(&self, form: Form, base_url: &str, ping_id: Uuid) -> String {
+        let mut line = form::wrapped(&self.command, form, &self.shell, base_url, ping_id);
         line.push_str(&self.input);
         line
     }
@@ -214,10 +227,10 @@ fn push_note(written: &mut String, note: &str) {
 struct Reader<'a> {
     asked: &'a Asked,
     now: DateTime<Utc>,
+    looks_like_the_system_s: bool,
     shell: String,
     cron_tz: Option<String>,
     tz: Option<String>,
-    lacks_zone: bool,
     schedules: Vec<Cron>,
     /// Where among them, by expression and zone; or why not.
     known: HashMap<(String, Option<String>), Result<usize, String>>,
@@ -228,10 +241,10 @@ impl<'a> Reader<'a> {
         Self {
             asked,
             now,
+            looks_like_the_system_s: false,
             shell: "/bin/sh".to_owned(),
             cron_tz: None,
             tz: None,
-            lacks_zone: false,
             schedules: Vec::new(),
             known: HashMap::new(),
         }
@@ -254,7 +267,11 @@ impl<'a> Reader<'a> {
     fn job(&mut self, line: &str, number: usize, comment: Option<&str>) -> Result<Job, String> {
         let split = fields::split(line)?;
         fields::check(&split.times)?;
-        let text = if self.asked.has_users {
+        if self.looks_like_the_system_s {
+            let why = "a user seems to stand before the commands, as in /etc/crontab: say ?user_column=1, or 0 if it is none";
+            return Err(why.to_owned());
+        }
+        let text = if self.asked.has_users == Some(true) {
             let (user, text) = fields::next_word(split.rest);
             if user.contains('/') {
                 return Err(format!(
@@ -285,36 +302,51 @@ impl<'a> Reader<'a> {
             }
             None => (command.to_owned(), None),
         };
-        let (schedule, why) = match split.times.as_slice() {
+        let (mut schedule, mut zone, mut why) = (None, ZoneIs::Unknown, None);
+        match split.times.as_slice() {
             ["@reboot"] => {
-                let why = "@reboot has no schedule: a start of the machine that never comes goes unnoticed";
-                (None, Some(why.to_owned()))
+                why = Some("@reboot has no schedule: a start of the machine that never comes goes unnoticed");
             }
-            times => (Some(self.schedule(&times.join(" "))?), None),
-        };
+            times => {
+                let (found, is) = self.schedule(&times.join(" "))?;
+                (schedule, zone) = (Some(found), is);
+            }
+        }
         let name = comment.and_then(names::of_comment).unwrap_or_else(|| names::of_command(&command));
-        let job = Job {
+        let mut job = Job {
             line: number,
             name,
             schedule,
+            zone,
             ping_id,
-            why,
+            why: None,
             before: before.to_owned(),
             command,
             input: input.to_owned(),
             shell: self.shell.clone(),
+            form: self.asked.form,
         };
         // Ids are all of one length.
-        if job.wrapped(self.asked, Uuid::nil()).len() > LONGEST_COMMAND {
-            return Err(too_long());
+        let fits = |form| job.wrapped(form, &self.asked.base_url, Uuid::nil()).len() <= LONGEST_COMMAND;
+        if !fits(job.form) {
+            let shorter = Form { announces: false, ..job.form };
+            if !job.form.announces || !fits(shorter) {
+                return Err(too_long());
+            }
+            job.form = shorter;
+            why = why.or(Some("the command is too long for a ping before it: only its end is pinged"));
         }
+        job.why = why.map(str::to_owned);
         Ok(job)
     }
 
-    fn schedule(&mut self, expression: &str) -> Result<usize, String> {
-        let given = self.cron_tz.clone().or_else(|| self.tz.clone());
-        let zone = given.or_else(|| self.asked.zone.map(|zone| zone.name().to_owned()));
-        let lacks_zone = zone.is_none();
+    fn schedule(&mut self, expression: &str) -> Result<(usize, ZoneIs), String> {
+        let said = self.cron_tz.clone().or_else(|| self.asked.zone.map(|zone| zone.name().to_owned()));
+        let (zone, is) = match (said, &self.tz) {
+            (Some(zone), _) => (Some(zone), ZoneIs::Said),
+            (None, Some(zone)) => (Some(zone.clone()), ZoneIs::Guessed),
+            (None, None) => (None, ZoneIs::Unknown),
+        };
         let key = (expression.to_owned(), zone);
         let found = match self.known.get(&key) {
             Some(found) => found.clone(),
@@ -330,8 +362,7 @@ impl<'a> Reader<'a> {
                 found
             }
         };
-        self.lacks_zone |= lacks_zone && found.is_ok();
-        found
+        found.map(|place| (place, is))
     }
 }
 

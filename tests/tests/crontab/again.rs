@@ -76,6 +76,16 @@ async fn a_changed_schedule_changes_the_same_monitor() {
         monitors(&cronmon).await[1]["schedule"],
         json!({ "cron": "0 2 * * *", "timezone": "Europe/Riga" })
     );
+    // Who says none then has not said that it is another one.
+    let after = monitors(&cronmon).await;
+    let data = import_in_detail(&cronmon, "", THREE).await;
+    assert_eq!((results(&data), &data["warnings"]), (vec!["unchanged"; 3], &json!([])));
+    assert_eq!(data["lines"][1]["schedule"], after[1]["schedule"]);
+    assert_eq!(monitors(&cronmon).await, after);
+    let data = import_in_detail(&cronmon, "", THREE.replace("0 2 * * *", "0 5 * * *")).await;
+    assert_eq!(results(&data), ["unchanged", "changed", "unchanged"]);
+    let zoned = json!({ "cron": "0 5 * * *", "timezone": "Europe/Riga" });
+    assert_eq!((&data["lines"][1]["schedule"], &monitors(&cronmon).await[1]["schedule"]), (&zoned, &zoned));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,6 +162,25 @@ async fn a_rewritten_crontab_can_change_its_style() {
         }
     }
     assert_eq!(contents(&cronmon.pool).await, now);
+}
+
+/// As when a machine is set up from another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_crontab_on_another_machine_has_monitors_of_its_own() {
+    let cronmon = CronMon::start().await;
+    let first = import(&cronmon, "?tags=web1", THREE).await;
+    let before = monitors(&cronmon).await;
+    let data = import_in_detail(&cronmon, "?tags=web2", first.replace("0 2 *", "0 4 *")).await;
+    assert_eq!(results(&data), ["created"; 3]);
+    let second = data["crontab"].as_str().unwrap();
+    assert_eq!(slugs(data["lines"].as_array().unwrap()), ["first-2", "second-2", "third-2"]);
+    let all = monitors(&cronmon).await;
+    for monitor in &before {
+        assert!(all.contains(monitor), "{monitor}");
+        assert!(!second.contains(monitor["ping_url"].as_str().unwrap()), "{second}");
+    }
+    assert_eq!(import(&cronmon, "?tags=web1", &first).await, first);
+    assert_eq!(import(&cronmon, "?tags=web2", second).await, second);
 }
 
 /// A ping URL that opens nothing here is a part of the command like any other.

@@ -82,6 +82,14 @@ pub enum Cron {
 }
 
 impl Cron {
+    /// Those that differ about one of these commands: there is no use in a second run of the same.
+    pub fn all_for(texts: [&str; 2]) -> Vec<Self> {
+        let is_same = texts
+            .iter()
+            .all(|text| Self::Vixie.command_and_input(text) == Self::FreeBsd.command_and_input(text));
+        if is_same { vec![Self::Vixie] } else { vec![Self::Vixie, Self::FreeBsd] }
+    }
+
     /// What the shell is given, and what it reads: from the first `%` on, with line breaks for the others.
     pub fn command_and_input(self, text: &str) -> (String, String) {
         let mut command = String::new();
@@ -203,13 +211,19 @@ impl Drop for Place {
 
 /// What holds no pipe may still write files.
 fn wait_for_background(entry: &Entry, group: u32) {
-    let is_there = || {
-        let script = format!("kill -s 0 -- -{group} 2> /dev/null");
-        Command::new("sh").args(["-c", &script]).status().unwrap().success()
-    };
-    while entry.command.contains(" &") && is_there() {
-        std::thread::sleep(Duration::from_millis(10));
+    while entry.command.contains(" &") && is_running(group) {
+        std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Whether a process of the group is more than a zombie, of which some machines are not rid for seconds.
+fn is_running(group: u32) -> bool {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes.filter_map(|process| std::fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
+        // After the program's name in parentheses: state, parent, group.
+        let mut fields = stat.rsplit(')').next().unwrap().split_whitespace();
+        fields.next() != Some("Z") && fields.nth(1) == Some(group.to_string().as_str())
+    })
 }
 
 /// A job need not read what it is given.
@@ -250,6 +264,8 @@ mod tests {
             assert_eq!(Cron::Vixie.command_and_input(text), (command.to_owned(), input.to_owned()), "{text}");
         }
         assert_eq!(Cron::FreeBsd.command_and_input(r"a\\b\%c\d").0, r"a\b%c\d");
+        assert_eq!(Cron::all_for([r"a\%b", "b"]).len(), 1);
+        assert_eq!(Cron::all_for(["b", r"a\\b"]).len(), 2);
     }
 
     #[test]

@@ -260,7 +260,7 @@ async fn huge_ones_are_refused_or_stay_as_they_are() {
     }
     assert_eq!(contents(&cronmon.pool).await, before);
     // No job among them.
-    let reply = send_as(&cronmon, "acme", "*/*", "?timezone=UTC", "\n".repeat(MOST_BYTES)).await;
+    let reply = send_as(&cronmon, "acme", "*/*", "?timezone=UTC", "#".repeat(MOST_BYTES)).await;
     assert_eq!(reply.status, 200);
     assert_eq!(reply.text.len(), MOST_BYTES);
 }

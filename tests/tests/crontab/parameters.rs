@@ -101,8 +101,32 @@ async fn a_column_of_users_stays_where_it_is() {
     assert_eq!(results(&data), ["skipped"]);
 }
 
+/// Else the user would be called as a program, which fails.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_zone_is_the_line_s_then_the_parameter_s_then_utc_with_a_warning() {
+async fn without_a_word_about_its_column_the_system_s_crontab_stays_as_it_is() {
+    let cronmon = CronMon::start().await;
+    let crontab =
+        "17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly\n@daily  www-data echo b\n";
+    let rewritten = import(&cronmon, "?user_column=1", crontab).await;
+    let before = monitors(&cronmon).await;
+    for text in [crontab, &rewritten] {
+        let data = import_in_detail(&cronmon, "", text).await;
+        assert_eq!(results(&data), ["skipped"; 2], "{data}");
+        let left = data["crontab"].as_str().unwrap();
+        assert_eq!(left.matches("say ?user_column=1").count(), 2, "{left}");
+        let without_comments = |text: &str| {
+            text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(without_comments(left), without_comments(text));
+    }
+    assert_eq!(monitors(&cronmon).await, before);
+    // There are programs of such names.
+    let data = import_in_detail(&cronmon, "?dry_run=1&user_column=0", crontab).await;
+    assert_eq!(results(&data), ["created"; 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_zone_is_the_line_s_then_the_parameter_s_then_a_guess_with_a_warning() {
     let cronmon = CronMon::start().await;
     let crontab = "0 3 * * * echo a\nCRON_TZ=Asia/Kolkata\n0 3 * * * echo b\n";
     let zones = |data: &Value| {
@@ -118,9 +142,23 @@ async fn the_zone_is_the_line_s_then_the_parameter_s_then_utc_with_a_warning() {
     let data = import_in_detail(&cronmon, "?dry_run=1&timezone=Europe/Riga", crontab).await;
     assert_eq!(zones(&data), ["Europe/Riga", "Asia/Kolkata"]);
     assert_eq!(data["warnings"], json!([]));
-    let data = import_in_detail(&cronmon, "?dry_run=1", format!("TZ=Europe/Berlin\n{crontab}")).await;
+    // Few crons go by TZ, which is the zone of the commands.
+    let with_tz = format!("TZ=Europe/Berlin\n{crontab}");
+    let data = import_in_detail(&cronmon, "?dry_run=1&timezone=Europe/Riga", &with_tz).await;
+    assert_eq!(
+        (zones(&data), &data["warnings"]),
+        (vec!["Europe/Riga".into(), "Asia/Kolkata".into()], &json!([]))
+    );
+    let data = import_in_detail(&cronmon, "?dry_run=1", &with_tz).await;
     assert_eq!(zones(&data), ["Europe/Berlin", "Asia/Kolkata"]);
-    assert_eq!(data["warnings"], json!([]));
+    let warnings = data["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("TZ"), "{data}");
+    assert!(
+        data["crontab"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("# cronmon: {}\n", warnings[0].as_str().unwrap()))
+    );
     // A zone that nobody knows: its lines can't be watched.
     let data = import_in_detail(&cronmon, "", format!("CRON_TZ=Europe/Rīga\n{DAILY}")).await;
     assert_eq!(results(&data), ["skipped"], "{data}");

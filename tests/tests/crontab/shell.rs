@@ -111,7 +111,7 @@ async fn odd_commands_do_what_they_did_or_stay_as_they_are() {
                 left.push(before.command);
                 continue;
             };
-            for cron in [Cron::Vixie, Cron::FreeBsd] {
+            for cron in Cron::all_for([&before.command, &after.command]) {
                 let shown = format!("{query}, {cron:?}: {} became {}", before.command, after.command);
                 let run = |entry: &Entry| {
                     if sends_output { place.run_for_mail(cron, entry) } else { place.run(cron, entry) }
@@ -174,6 +174,9 @@ async fn output_of_every_kind_reaches_the_mail_and_goes_along() {
 @daily head -c 300000 /dev/zero | tr '\0' x
 @daily (sleep 0.1; echo late) & echo early
 @daily cat; exit 3%one%two
+o=1
+s=2
+@daily echo $o $s
 "#
     .replace("%s", r"\%s");
     let place = Place::new();

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use database::schedules::ScheduleColumns;
-use domain::crontab::{Crontab, Job};
-use domain::{Schedule, slug};
+use domain::crontab::{Crontab, Job, ZoneIs};
+use domain::{Cron, Schedule, slug};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{Expected, TAG};
+use super::{Expected, FEWEST_SLOTS, TAG};
 
 /// A monitor that the tenant has already.
 #[derive(Debug, Clone)]
@@ -42,7 +43,9 @@ pub(super) struct Planned {
     pub(super) ping_id: Uuid,
     pub(super) slug: String,
     pub(super) name: String,
-    /// Where it is not the line's.
+    /// What it expects from now on: which one of the plan's.
+    pub(super) schedule: Option<usize>,
+    /// Where it is not that.
     pub(super) shown_schedule: Option<Value>,
     pub(super) why: Option<String>,
 }
@@ -51,27 +54,38 @@ pub(super) struct Planned {
 pub(super) struct Plan {
     /// In the order of the crontab's.
     pub(super) jobs: Vec<Planned>,
+    /// The crontab's schedules, and behind them those that are read in the zone of a monitor.
+    pub(super) expected: Vec<Expected>,
     /// Those of an earlier import with the same tags that no line is about.
     pub(super) gone: Vec<Existing>,
+    /// What was guessed about the whole.
+    pub(super) warnings: Vec<String>,
 }
 
-/// A line that pings a monitor already is about that one. Any other is about the one with the slug that its name gets: the
+/// A line that pings a monitor already, and not another machine's, is about that one. Any other is about the one with the slug that its name gets: the
 /// first that no other line of the crontab has, and no import with other tags.
-pub(super) fn plan(crontab: &Crontab, expected: &[Expected], existing: &[Existing], tags: &[String]) -> Plan {
+pub(super) fn plan(
+    crontab: &Crontab,
+    expected: Vec<Expected>,
+    existing: &[Existing],
+    tags: &[String],
+    now: DateTime<Utc>,
+) -> Plan {
     let by_ping_id: HashMap<Uuid, &Existing> = existing.iter().map(|one| (one.ping_id, one)).collect();
     let by_slug: HashMap<&str, &Existing> = existing.iter().map(|one| (one.slug.as_str(), one)).collect();
     let mut taken: HashSet<String> = HashSet::new();
     let mut found: Vec<Option<&Existing>> = Vec::with_capacity(crontab.jobs.len());
     for job in &crontab.jobs {
         let pinged = job.ping_id.and_then(|ping_id| by_ping_id.get(&ping_id)).copied();
-        // A line that was copied is another job.
-        found.push(pinged.filter(|pinged| taken.insert(pinged.slug.clone())));
+        // A line that was copied is another job, and so is one of a crontab that was copied to another machine.
+        found.push(pinged.filter(|pinged| !is_anothers(pinged, tags) && taken.insert(pinged.slug.clone())));
     }
+    let mut schedules = Schedules { crontab, expected, in_zones: HashMap::new(), now };
     let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut jobs = Vec::with_capacity(crontab.jobs.len());
     for (job, found) in crontab.jobs.iter().zip(found) {
         let planned = match found {
-            Some(found) => for_existing(job, expected, found),
+            Some(found) => for_existing(job, &mut schedules, found),
             None => {
                 let base = slug::of_name(&job.name);
                 let number = numbers.entry(base.clone()).or_insert(1);
@@ -84,7 +98,7 @@ pub(super) fn plan(crontab: &Crontab, expected: &[Expected], existing: &[Existin
                     }
                 };
                 match by_slug.get(slug.as_str()) {
-                    Some(found) => for_existing(job, expected, found),
+                    Some(found) => for_existing(job, &mut schedules, found),
                     None => created(job, slug),
                 }
             }
@@ -100,7 +114,66 @@ pub(super) fn plan(crontab: &Crontab, expected: &[Expected], existing: &[Existin
     };
     let mut gone: Vec<Existing> = existing.iter().filter(is_of_this_import).cloned().collect();
     gone.sort_by(|a, b| a.slug.cmp(&b.slug));
-    Plan { jobs, gone }
+    let warnings = guesses(crontab, &jobs);
+    Plan { jobs, expected: schedules.expected, gone, warnings }
+}
+
+/// About the lines whose schedules are read in a zone that nobody gave.
+fn guesses(crontab: &Crontab, jobs: &[Planned]) -> Vec<String> {
+    let is_so = |zone: ZoneIs| {
+        let mut both = crontab.jobs.iter().zip(jobs);
+        both.any(|(job, planned)| {
+            job.zone == zone && planned.schedule == job.schedule && job.schedule.is_some()
+        })
+    };
+    let mut guesses = Vec::new();
+    if is_so(ZoneIs::Unknown) {
+        let why = "no timezone was given: the schedules are read in UTC; ?timezone=Europe/Riga or a line CRON_TZ says another";
+        guesses.push(why.to_owned());
+    }
+    if is_so(ZoneIs::Guessed) {
+        let why = "no timezone was given: below TZ the schedules are read in its zone, but few crons go by it; \
+                   ?timezone=Europe/Riga or a line CRON_TZ says another";
+        guesses.push(why.to_owned());
+    }
+    guesses
+}
+
+/// The schedules of the lines.
+struct Schedules<'a> {
+    crontab: &'a Crontab,
+    expected: Vec<Expected>,
+    /// Those that are read in the zone of a monitor, by the line's and the zone.
+    in_zones: HashMap<(usize, String), Option<usize>>,
+    now: DateTime<Utc>,
+}
+
+impl Schedules<'_> {
+    /// Of a line, when the monitor is there already: a zone that nobody says now stays.
+    fn for_existing(&mut self, job: &Job, found: &Existing) -> Option<usize> {
+        let line_s = job.schedule?;
+        match (job.zone, &found.timezone) {
+            (ZoneIs::Guessed | ZoneIs::Unknown, Some(zone)) => self.in_zone(line_s, zone).or(Some(line_s)),
+            _ => Some(line_s),
+        }
+    }
+
+    fn in_zone(&mut self, line_s: usize, zone: &str) -> Option<usize> {
+        let cron = self.crontab.schedules.get(line_s)?;
+        if cron.zone().is_some_and(|already| already.name() == zone) {
+            return Some(line_s);
+        }
+        let key = (line_s, zone.to_owned());
+        if let Some(known) = self.in_zones.get(&key) {
+            return *known;
+        }
+        let place = Cron::parse(cron.expression(), Some(zone), self.now).ok().map(|cron| {
+            self.expected.push(Expected::of(&cron, self.now, FEWEST_SLOTS));
+            self.expected.len() - 1
+        });
+        self.in_zones.insert(key, place);
+        place
+    }
 }
 
 /// Whether an import made it that had tags which this one has not, and lacked some that this one has: the crontab of
@@ -122,18 +195,20 @@ fn created(job: &Job, slug: String) -> Planned {
         ping_id: Uuid::new_v4(),
         slug,
         name: job.name.clone(),
+        schedule: job.schedule,
         shown_schedule: None,
         why: None,
     }
 }
 
-fn for_existing(job: &Job, expected: &[Expected], found: &Existing) -> Planned {
+fn for_existing(job: &Job, schedules: &mut Schedules<'_>, found: &Existing) -> Planned {
     let planned = Planned {
         outcome: Outcome::Unchanged,
         monitor_id: found.monitor_id,
         ping_id: found.ping_id,
         slug: found.slug.clone(),
         name: job.name.clone(),
+        schedule: None,
         shown_schedule: None,
         why: None,
     };
@@ -146,12 +221,13 @@ fn for_existing(job: &Job, expected: &[Expected], found: &Existing) -> Planned {
             ..planned
         };
     }
+    let schedule = schedules.for_existing(job, found);
     let expected =
-        job.schedule.and_then(|place| expected.get(place)).map_or(&Schedule::None, |one| &one.schedule);
+        schedule.and_then(|place| schedules.expected.get(place)).map_or(&Schedule::None, |one| &one.schedule);
     let expects_otherwise = !found.has(expected);
     let is_unchanged = !expects_otherwise && found.name == job.name;
     let outcome = if is_unchanged { Outcome::Unchanged } else { Outcome::Changed { expects_otherwise } };
-    Planned { outcome, ..planned }
+    Planned { outcome, schedule, ..planned }
 }
 
 impl Outcome {
@@ -199,13 +275,13 @@ mod tests {
 
     fn read(text: &str) -> Crontab {
         let form = Form { announces: false, sends_output: false };
-        let asked = Asked { has_users: false, form, zone: None, base_url: BASE.to_owned() };
+        let asked = Asked { has_users: None, form, zone: None, base_url: BASE.to_owned() };
         Crontab::read(text.to_owned(), asked, now()).unwrap()
     }
 
     fn planned(crontab: &Crontab, existing: &[Existing], tags: &[&str]) -> Plan {
         let tags: Vec<String> = tags.iter().map(ToString::to_string).collect();
-        plan(crontab, &super::super::expected(crontab, now()), existing, &tags)
+        plan(crontab, super::super::expected(crontab, now()), existing, &tags, now())
     }
 
     /// As a monitor that was made by hand, with these tags.
@@ -263,7 +339,7 @@ mod tests {
     fn a_line_that_pings_a_monitor_is_about_that_one_whatever_it_is_called() {
         let one = existing("a", "0 1 * * *", &[TAG]);
         let once = read("# a\n0 1 * * * x\n");
-        let rewritten = once.written(&[one.ping_id], &[]).replace("# a", "# other");
+        let rewritten = once.written(&[one.ping_id], &[], &[]).replace("# a", "# other");
         let line = rewritten.lines().last().unwrap();
         let crontab = read(&format!("# a\n0 1 * * * y\n{rewritten}{line}\n"));
         let plan = planned(&crontab, std::slice::from_ref(&one), &[TAG]);
@@ -294,5 +370,47 @@ mod tests {
         assert_eq!(shown(&planned(&crontab, std::slice::from_ref(&one), &[TAG])), [("a", "unchanged")]);
         one.timezone = Some("Europe/Riga".into());
         assert_eq!(shown(&planned(&crontab, &[one], &[TAG])), [("a", "changed")]);
+    }
+
+    #[test]
+    fn a_zone_that_nobody_says_stays_what_it_was() {
+        let mut one = existing("a", "0 1 * * *", &[TAG]);
+        for (was, text, outcome, zone, warnings) in [
+            (None, "", "unchanged", None, vec!["in UTC"]),
+            (None, "TZ=Asia/Tokyo\n", "changed", Some("Asia/Tokyo"), vec!["below TZ"]),
+            (None, "CRON_TZ=Asia/Tokyo\n", "changed", Some("Asia/Tokyo"), vec![]),
+            (Some("Europe/Riga"), "", "unchanged", Some("Europe/Riga"), vec![]),
+            (Some("Europe/Riga"), "TZ=Asia/Tokyo\n", "unchanged", Some("Europe/Riga"), vec![]),
+            (Some("Asia/Tokyo"), "TZ=Asia/Tokyo\n", "unchanged", Some("Asia/Tokyo"), vec!["below TZ"]),
+            (Some("Europe/Riga"), "CRON_TZ=Asia/Tokyo\n", "changed", Some("Asia/Tokyo"), vec![]),
+        ] {
+            one.timezone = was.map(str::to_owned);
+            for (times, outcome) in [("0 1 * * *", outcome), ("0 2 * * *", "changed")] {
+                let crontab = read(&format!("{text}# a\n{times} x\n"));
+                let plan = planned(&crontab, std::slice::from_ref(&one), &[TAG]);
+                assert_eq!(shown(&plan), [("a", outcome)], "{was:?} {text:?} {times}");
+                let Schedule::Cron(cron) = &plan.expected[plan.jobs[0].schedule.unwrap()].schedule else {
+                    panic!("no cron expression")
+                };
+                assert_eq!((cron.expression(), cron.zone().map(Tz::name)), (times, zone), "{was:?} {text:?}");
+                assert_eq!(plan.warnings.len(), warnings.len(), "{was:?} {text:?}: {:?}", plan.warnings);
+                assert!(plan.warnings.iter().zip(&warnings).all(|(warning, part)| warning.contains(part)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_crontab_that_was_copied_to_another_machine_has_monitors_of_its_own() {
+        let one = existing("a", "0 1 * * *", &[TAG, "web1"]);
+        let rewritten = read("# a\n0 1 * * * x\n").written(&[one.ping_id], &[], &[]);
+        let crontab = read(&rewritten);
+        for (tags, all) in [
+            (&[TAG, "web1"] as &[&str], ("a", "unchanged")),
+            (&[TAG, "web2"], ("a-2", "created")),
+            (&[TAG], ("a", "unchanged")),
+            (&[TAG, "web1", "web2"], ("a", "unchanged")),
+        ] {
+            assert_eq!(shown(&planned(&crontab, std::slice::from_ref(&one), tags)), [all], "{tags:?}");
+        }
     }
 }

@@ -9,7 +9,8 @@ use domain::crontab::Crontab;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::plan::{Existing, Outcome, Plan, Planned, plan};
+use super::answer::body;
+use super::plan::{Existing, Outcome, Planned, plan};
 use super::{Expected, Wanted};
 use crate::answers::{ApiError, ApiResult};
 use crate::auth::Tenant;
@@ -22,7 +23,7 @@ const TRIES: usize = 5;
 /// What is due by the old rules is judged before they change, some hundreds in a turn; see `monitors/change.rs`.
 const MOST_TURNS: usize = 40;
 
-/// Answers with what was saved, and the deliveries that it made.
+/// Answers with the body of the answer, and the deliveries that it made.
 pub(super) async fn save(
     client: &mut Object,
     tenant: &Tenant,
@@ -30,27 +31,27 @@ pub(super) async fn save(
     expected: &[Expected],
     wanted: &Wanted,
     now: DateTime<Utc>,
-) -> ApiResult<(Plan, Vec<Uuid>)> {
+) -> ApiResult<(String, Vec<Uuid>)> {
     for _ in 0..TRIES {
         let transaction = client.transaction().await?;
         if !wanted.is_dry_run {
             take_turns(&*transaction, tenant, Limited::Crontabs).await?;
         }
-        let plan = plan(crontab, expected, &existing(&transaction, tenant).await?, &wanted.tags);
+        let existing = existing(&transaction, tenant).await?;
+        let plan = plan(crontab, expected.to_vec(), &existing, &wanted.tags, now);
+        let body = body(crontab, &plan, wanted)?;
         if wanted.is_dry_run {
-            return Ok((plan, Vec::new()));
+            return Ok((body, Vec::new()));
         }
-        let import = Import { transaction: &transaction, tenant, expected, now };
-        let jobs: Vec<(&Planned, Option<usize>)> =
-            plan.jobs.iter().zip(crontab.jobs.iter().map(|job| job.schedule)).collect();
-        if !import.create(&jobs, &wanted.tags).await? || !import.change(&jobs).await? {
+        let import = Import { transaction: &transaction, tenant, expected: &plan.expected, now };
+        if !import.create(&plan.jobs, &wanted.tags).await? || !import.change(&plan.jobs).await? {
             transaction.rollback().await?;
             continue;
         }
-        import.expect(&jobs).await?;
+        import.expect(&plan.jobs).await?;
         let new_deliveries = made_deliveries(&*transaction).await?;
         transaction.commit().await?;
-        return Ok((plan, new_deliveries));
+        return Ok((body, new_deliveries));
     }
     Err(ApiError::busy())
 }
@@ -86,29 +87,26 @@ struct Import<'a> {
     now: DateTime<Utc>,
 }
 
-/// Each job, and which one of the schedules it has.
-type Jobs<'a> = [(&'a Planned, Option<usize>)];
-
 impl Import<'_> {
     fn expected(&self, place: Option<usize>) -> Option<&Expected> {
         place.and_then(|place| self.expected.get(place))
     }
 
     /// Those that are new, armed. False when a slug was taken meanwhile.
-    async fn create(&self, jobs: &Jobs<'_>, tags: &[String]) -> ApiResult<bool> {
-        let mut new: Vec<_> = jobs.iter().filter(|(job, _)| job.outcome == Outcome::Created).collect();
+    async fn create(&self, jobs: &[Planned], tags: &[String]) -> ApiResult<bool> {
+        let mut new: Vec<_> = jobs.iter().filter(|job| job.outcome == Outcome::Created).collect();
         if new.is_empty() {
             return Ok(true);
         }
         // Two that wait for each other's slugs would do so for ever, were it not for this order.
-        new.sort_by(|(a, _), (b, _)| a.slug.cmp(&b.slug));
+        new.sort_by(|a, b| a.slug.cmp(&b.slug));
         let columns = Columns::of(self, &new);
-        let ids: Vec<Uuid> = new.iter().map(|(job, _)| job.monitor_id).collect();
-        let ping_ids: Vec<Uuid> = new.iter().map(|(job, _)| job.ping_id).collect();
-        let names: Vec<&str> = new.iter().map(|(job, _)| job.name.as_str()).collect();
-        let slugs: Vec<&str> = new.iter().map(|(job, _)| job.slug.as_str()).collect();
+        let ids: Vec<Uuid> = new.iter().map(|job| job.monitor_id).collect();
+        let ping_ids: Vec<Uuid> = new.iter().map(|job| job.ping_id).collect();
+        let names: Vec<&str> = new.iter().map(|job| job.name.as_str()).collect();
+        let slugs: Vec<&str> = new.iter().map(|job| job.slug.as_str()).collect();
         let graces: Vec<Option<i32>> =
-            new.iter().map(|(_, place)| seconds(Some(self.grace(*place)))).collect();
+            new.iter().map(|job| seconds(Some(self.grace(job.schedule)))).collect();
         let created = self
             .transaction
             .execute_typed(
@@ -150,13 +148,13 @@ impl Import<'_> {
     }
 
     /// Those whose line says something else now, as an edit of each would. False when one was deleted meanwhile.
-    async fn change(&self, jobs: &Jobs<'_>) -> ApiResult<bool> {
+    async fn change(&self, jobs: &[Planned]) -> ApiResult<bool> {
         let is_changed = |outcome: Outcome| matches!(outcome, Outcome::Changed { .. });
-        let changed: Vec<_> = jobs.iter().filter(|(job, _)| is_changed(job.outcome)).collect();
+        let changed: Vec<_> = jobs.iter().filter(|job| is_changed(job.outcome)).collect();
         if changed.is_empty() {
             return Ok(true);
         }
-        let ids: Vec<Uuid> = changed.iter().map(|(job, _)| job.monitor_id).collect();
+        let ids: Vec<Uuid> = changed.iter().map(|job| job.monitor_id).collect();
         let locked = self
             .transaction
             .query_typed(
@@ -170,8 +168,8 @@ impl Import<'_> {
         }
         self.let_fall_due(&ids).await?;
         let columns = Columns::of(self, &changed);
-        let names: Vec<&str> = changed.iter().map(|(job, _)| job.name.as_str()).collect();
-        let expect_otherwise: Vec<bool> = changed.iter().map(|(job, _)| job.expects_otherwise()).collect();
+        let names: Vec<&str> = changed.iter().map(|job| job.name.as_str()).collect();
+        let expect_otherwise: Vec<bool> = changed.iter().map(|job| job.expects_otherwise()).collect();
         self.transaction
             .execute_typed(
                 "update monitor m set
@@ -252,11 +250,11 @@ impl Import<'_> {
     }
 
     /// Gives those that expect something else than before their slots, and says when they are due: `expect` for many.
-    async fn expect(&self, jobs: &Jobs<'_>) -> ApiResult<()> {
+    async fn expect(&self, jobs: &[Planned]) -> ApiResult<()> {
         let (mut ids, mut places) = (Vec::new(), Vec::new());
-        for (job, place) in jobs.iter().filter(|(job, _)| job.expects_otherwise()) {
+        for job in jobs.iter().filter(|job| job.expects_otherwise()) {
             ids.push(job.monitor_id);
-            places.push(place.and_then(|place| i32::try_from(place).ok()));
+            places.push(job.schedule.and_then(|place| i32::try_from(place).ok()));
         }
         if ids.is_empty() {
             return Ok(());
@@ -330,11 +328,11 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(import: &'a Import<'_>, jobs: &[&(&Planned, Option<usize>)]) -> Self {
+    fn of(import: &'a Import<'_>, jobs: &[&Planned]) -> Self {
         let mut columns =
             Self { kinds: Vec::new(), crons: Vec::new(), timezones: Vec::new(), next_slots: Vec::new() };
-        for (_, place) in jobs {
-            let expected = import.expected(*place);
+        for job in jobs {
+            let expected = import.expected(job.schedule);
             let schedule =
                 ScheduleColumns::from(expected.map_or(&Schedule::None, |expected| &expected.schedule));
             columns.kinds.push(schedule.kind);

@@ -38,11 +38,12 @@ impl Query {
         }
     }
 
-    /// 1 or 0; absent is 0.
-    pub(crate) fn flag(&self, name: &str) -> ApiResult<bool> {
+    /// 1 or 0.
+    pub(crate) fn flag(&self, name: &str) -> ApiResult<Option<bool>> {
         match self.one(name)? {
-            None | Some("0") => Ok(false),
-            Some("1") => Ok(true),
+            None => Ok(None),
+            Some("0") => Ok(Some(false)),
+            Some("1") => Ok(Some(true)),
             Some(_) => Err(wrong(name, &"it must be 1 or 0")),
         }
     }

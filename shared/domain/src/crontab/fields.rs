@@ -116,6 +116,17 @@ fn check_field(
     }
 }
 
+/// Users that jobs of the system run as, and of which none is also a program that a crontab calls.
+const USERS: [&str; 3] = ["root", "www-data", "nobody"];
+
+/// Whether a user seems to stand before the command, as in `/etc/crontab` and `/etc/cron.d`. (CERN's ROOT is called
+/// `root` too, with options.)
+pub(super) fn names_a_user(line: &str) -> bool {
+    let Ok(split) = split(line) else { return false };
+    let (user, command) = next_word(split.rest);
+    USERS.contains(&user) && command.starts_with(|c| !"-<>|&;\r".contains(c)) && check(&split.times).is_ok()
+}
+
 /// The beginning of a text that somebody wrote, fit for a sentence.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(32).map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -138,6 +149,27 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(setting(line), found, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_seen_before_a_command() {
+        for (line, is_one) in [
+            ("17 * * * * root cd / && run-parts /etc/cron.hourly", true),
+            (" @daily\twww-data\t[ -x /usr/bin/php ] && php -f cron.php", true),
+            ("0 3 * * * nobody /usr/bin/true", true),
+            ("0 3 * * * root -b -q macro.C", false),
+            ("0 3 * * * root", false),
+            ("0 3 * * * root\r", false),
+            ("0 3 * * * root > log", false),
+            ("0 3 * * * /usr/bin/root a", false),
+            ("0 3 * * * rootkit-check a", false),
+            ("0 3 * * * mysql shop", false),
+            ("# 0 3 * * * root a", false),
+            ("61 3 * * * root a", false),
+            ("A=root a", false),
+        ] {
+            assert_eq!(names_a_user(line), is_one, "{line}");
         }
     }
 

@@ -11,14 +11,17 @@ use super::plain::is_plain;
 
 const CURL: &str = "curl -fsS -m 10 --retry 5 -o /dev/null";
 
-/// A hidden one, which no `*` of the command finds.
-const MAKE_FILE: &str = "o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
+/// The command waits for this one, so it gives up sooner: after some 20 s, also where an answer asks for more patience.
+const CURL_BEFORE: &str = "curl -fsS -m 5 --retry 3 --retry-max-time 15 -o /dev/null";
+
+/// A hidden one, which no `*` of the command finds; under a name that no crontab has a variable of.
+const MAKE_FILE: &str = "cronmon_o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
 const BEFORE_WITH_OUTPUT: &str = "s=$({ { ( ";
 /// Of an output its end is sent: the server would refuse more than 2.5 MB, and with it the ping.
 const AFTER_WITH_OUTPUT: &str =
-    " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$o\" >&4; } 3>&1); tail -c 1000000 \"$o\" | ";
+    " ) 2>&1 3>&- 4>&-; echo $? >&3; } | tee \"$cronmon_o\" >&4; } 3>&1); tail -c 1000000 \"$cronmon_o\" | ";
 /// Without a status nothing is known to have succeeded.
-const END_WITH_OUTPUT: &str = "/${s:-1}; rm -f \"$o\"; exit ${s:-1}";
+const END_WITH_OUTPUT: &str = "/${s:-1}; rm -f \"$cronmon_o\"; exit ${s:-1}";
 const BEFORE: &str = "( ";
 const AFTER: &str = " ); s=$?; ";
 const END: &str = "/$s; exit $s";
@@ -34,12 +37,12 @@ pub struct Form {
 
 /// A command as it stands in a line, with pings around it; `base_url` is where they go, `shell` reads the line.
 pub(super) fn wrapped(command: &str, form: Form, shell: &str, base_url: &str, ping_id: Uuid) -> String {
-    let url = format!("{base_url}/ping/{ping_id}");
+    let url = ping_url(base_url, ping_id);
     let command = in_parentheses(command, shell);
     let mut line = String::new();
     if form.announces {
         // Its failure is not the command's to see, in $?.
-        push(&mut line, format_args!("{CURL} {url}/start || :; "));
+        push(&mut line, format_args!("{CURL_BEFORE} {url}/start || :; "));
     }
     if form.sends_output {
         push(&mut line, format_args!("{MAKE_FILE}{BEFORE_WITH_OUTPUT}{command}{AFTER_WITH_OUTPUT}"));
@@ -48,6 +51,10 @@ pub(super) fn wrapped(command: &str, form: Form, shell: &str, base_url: &str, pi
         push(&mut line, format_args!("{BEFORE}{command}{AFTER}{CURL} {url}{END}"));
     }
     line
+}
+
+pub(super) fn ping_url(base_url: &str, ping_id: Uuid) -> String {
+    format!("{base_url}/ping/{ping_id}")
 }
 
 fn push(line: &mut String, text: std::fmt::Arguments<'_>) {
@@ -73,7 +80,7 @@ pub(super) fn unwrapped(line: &str, shell: &str) -> Option<(String, Uuid)> {
         }
         false => rest.strip_suffix(' ')?.strip_suffix(CURL)?.strip_suffix(AFTER)?,
     };
-    let start = format!("{CURL} {base_url}/ping/{ping_id}/start || :; ");
+    let start = format!("{CURL_BEFORE} {base_url}/ping/{ping_id}/start || :; ");
     let rest = rest.strip_prefix(&start).unwrap_or(rest);
     let command = match sends_output {
         true => rest.strip_prefix(MAKE_FILE)?.strip_prefix(BEFORE_WITH_OUTPUT)?,
@@ -123,7 +130,7 @@ mod tests {
         let long = wrapped("backup --all", FORMS[0], "/bin/sh", BASE, id);
         assert_eq!(
             long,
-            "curl -fsS -m 10 --retry 5 -o /dev/null https://cronmon.example/ping/00000000-0000-0000-0000-000000000000/start || :; \
+            "curl -fsS -m 5 --retry 3 --retry-max-time 15 -o /dev/null https://cronmon.example/ping/00000000-0000-0000-0000-000000000000/start || :; \
              ( backup --all ); s=$?; \
              curl -fsS -m 10 --retry 5 -o /dev/null https://cronmon.example/ping/00000000-0000-0000-0000-000000000000/$s; exit $s"
         );

@@ -8,7 +8,7 @@ fn now() -> DateTime<Utc> {
 
 fn asked() -> Asked {
     Asked {
-        has_users: false,
+        has_users: None,
         form: Form { announces: false, sends_output: false },
         zone: Some(Tz::UTC),
         base_url: BASE.to_owned(),
@@ -26,7 +26,7 @@ fn ids(crontab: &Crontab) -> Vec<Uuid> {
 
 fn written(text: &str) -> String {
     let crontab = read(text);
-    crontab.written(&ids(&crontab), &[])
+    crontab.written(&ids(&crontab), &[], &[])
 }
 
 /// As it is short to read.
@@ -44,14 +44,14 @@ fn names(text: &str) -> Vec<String> {
     read(text).jobs.into_iter().map(|job| job.name).collect()
 }
 
-fn schedules(text: &str) -> Vec<String> {
-    let crontab = read(text);
+fn schedules(text: &str, zone: Option<Tz>) -> Vec<String> {
+    let crontab = Crontab::read(text.to_owned(), Asked { zone, ..asked() }, now()).unwrap();
     let shown = crontab.jobs.iter().map(|job| match job.schedule {
         Some(schedule) => {
             let cron = &crontab.schedules[schedule];
-            format!("{} {}", cron.expression(), cron.zone().map_or("none", Tz::name))
+            format!("{} {}, {:?}", cron.expression(), cron.zone().map_or("none", Tz::name), job.zone)
         }
-        None => "none".to_owned(),
+        None => format!("none, {:?}", job.zone),
     });
     shown.collect()
 }
@@ -74,15 +74,15 @@ fn jobs_are_rewritten_and_everything_else_stays() {
 fn what_was_written_is_read_back() {
     let text = "# first\n0 3 * * * a\n# second\n1 3 * * * b # odd\n\n@reboot c%d\nhello\n0 3 * * *\n# e\n61 * * * * f\n";
     let once = read(text);
-    let rewritten = once.written(&ids(&once), &["gone: x".to_owned()]);
+    let rewritten = once.written(&ids(&once), &[], &["gone: x".to_owned()]);
     for form in [(true, false), (false, false), (true, true), (false, true)] {
         let form = Form { announces: form.0, sends_output: form.1 };
         let asked = Asked { form, ..asked() };
         let first = Crontab::read(rewritten.clone(), asked.clone(), now()).unwrap();
         assert_eq!(first.jobs.iter().map(|job| job.ping_id.unwrap()).collect::<Vec<_>>(), ids(&once));
-        let again = Crontab::read(first.written(&ids(&once), &[]), asked.clone(), now()).unwrap();
-        let back = Crontab::read(again.written(&ids(&once), &[]), self::asked(), now()).unwrap();
-        assert_eq!(back.written(&ids(&once), &["gone: x".to_owned()]), rewritten);
+        let again = Crontab::read(first.written(&ids(&once), &[], &[]), asked.clone(), now()).unwrap();
+        let back = Crontab::read(again.written(&ids(&once), &[], &[]), self::asked(), now()).unwrap();
+        assert_eq!(back.written(&ids(&once), &[], &["gone: x".to_owned()]), rewritten);
         for (read, original) in again.jobs.iter().zip(&once.jobs) {
             let (read, original) = (
                 (&read.name, &read.command, &read.input),
@@ -109,27 +109,31 @@ fn a_comment_directly_above_is_the_name() {
 
 #[test]
 fn a_zone_counts_from_its_line_on() {
-    let text = "0 1 * * * a\nTZ=:Europe/Riga\n0 2 * * * a\nCRON_TZ=Asia/Kolkata\n0 3 * * * a\nCRON_TZ=\n0 4 * * * a\nTZ=\n\
+    let text = "0 1 * * * a\nTZ=:Europe/Riga\n0 2 * * * a\nCRON_TZ=:Asia/Kolkata\n0 3 * * * a\nCRON_TZ=\n0 4 * * * a\nTZ=\n\
                 @daily a\n@reboot a\n";
     assert_eq!(
-        schedules(text),
+        schedules(text, None),
         [
-            "0 1 * * * UTC",
-            "0 2 * * * Europe/Riga",
-            "0 3 * * * Asia/Kolkata",
-            "0 4 * * * Europe/Riga",
-            "@daily UTC",
-            "none"
+            "0 1 * * * none, Unknown",
+            "0 2 * * * Europe/Riga, Guessed",
+            "0 3 * * * Asia/Kolkata, Said",
+            "0 4 * * * Europe/Riga, Guessed",
+            "@daily none, Unknown",
+            "none, Unknown"
         ]
     );
-    let without = Crontab::read("0 1 * * * a\n".into(), Asked { zone: None, ..asked() }, now()).unwrap();
-    assert_eq!(without.schedules[0].zone(), None);
-    assert_eq!(without.warnings.len(), 1);
-    assert!(without.written(&[Uuid::nil()], &[]).starts_with("# cronmon: no timezone was given"));
-    assert!(read("0 1 * * * a\n").warnings.is_empty());
-    let all_say =
-        Crontab::read("TZ=UTC\n0 1 * * * a\n".into(), Asked { zone: None, ..asked() }, now()).unwrap();
-    assert!(all_say.warnings.is_empty());
+    // TZ is the zone of the commands, so whoever says one for the schedules knows better.
+    assert_eq!(
+        schedules(text, Some(Tz::Asia__Tokyo)),
+        [
+            "0 1 * * * Asia/Tokyo, Said",
+            "0 2 * * * Asia/Tokyo, Said",
+            "0 3 * * * Asia/Kolkata, Said",
+            "0 4 * * * Asia/Tokyo, Said",
+            "@daily Asia/Tokyo, Said",
+            "none, Unknown"
+        ]
+    );
 }
 
 #[test]
@@ -167,15 +171,48 @@ fn what_cannot_be_a_job_is_left_and_why_is_said() {
 
 #[test]
 fn a_user_stays_before_the_command() {
-    let asked = Asked { has_users: true, ..asked() };
+    let asked = Asked { has_users: Some(true), ..asked() };
     let read = |text: &str| Crontab::read(text.to_owned(), asked.clone(), now()).unwrap();
     let crontab = read("17 * * * *\troot    cd / && run-parts --report /etc/cron.hourly\n");
     assert_eq!(crontab.jobs[0].name, "run-parts /etc/cron.hourly");
-    assert!(crontab.written(&ids(&crontab), &[]).starts_with("17 * * * *\troot    ( cd / && run-parts"));
+    assert!(crontab.written(&ids(&crontab), &[], &[]).starts_with("17 * * * *\troot    ( cd / && run-parts"));
     for line in ["0 3 * * * root\n", "0 3 * * * /usr/bin/backup --all\n"] {
         assert_eq!((read(line).jobs.len(), read(line).left.len()), (0, 1), "{line}");
     }
-    assert_eq!(self::read("0 3 * * * root /bin/a\n").warnings.len(), 1);
+}
+
+#[test]
+fn the_system_s_crontab_is_left_as_it_is_unless_somebody_says_what_it_is() {
+    let text = "MAILTO=x\n0 3 * * * backup /bin/a\n17 * * * * root /bin/b\n";
+    let why = "# cronmon: the next line is left as it is: a user seems to stand before the commands";
+    assert_eq!(written(text).matches(why).count(), 2);
+    for (has_users, commands) in
+        [(true, ["( /bin/a )", "( /bin/b )"]), (false, ["( backup /bin/a )", "( root /bin/b )"])]
+    {
+        let asked = Asked { has_users: Some(has_users), ..asked() };
+        let crontab = Crontab::read(text.to_owned(), asked, now()).unwrap();
+        let written = crontab.written(&ids(&crontab), &[], &[]);
+        assert!(commands.iter().all(|command| written.contains(command)), "{written}");
+        // Sent again without a word about it.
+        assert_eq!(read(&written).jobs.len(), if has_users { 0 } else { 2 });
+    }
+}
+
+#[test]
+fn a_command_that_is_too_long_for_two_pings_has_one() {
+    let asked = Asked { form: Form { announces: true, sends_output: false }, ..asked() };
+    for (length, pings) in [(600, 2), (800, 1), (900, 0)] {
+        let text = format!("0 3 * * * echo {}\n", "x".repeat(length));
+        let crontab = Crontab::read(text, asked.clone(), now()).unwrap();
+        let written = crontab.written(&ids(&crontab), &[], &[]);
+        assert_eq!(written.matches("/ping/").count(), pings, "{written}");
+        assert_eq!(
+            written.starts_with("# cronmon: the command is too long for a ping before it"),
+            pings == 1
+        );
+        let again = Crontab::read(written.clone(), asked.clone(), now()).unwrap();
+        assert_eq!(again.written(&ids(&crontab), &[], &[]), written);
+    }
 }
 
 #[test]
