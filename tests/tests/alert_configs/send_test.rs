@@ -107,14 +107,13 @@ async fn what_is_not_taken_is_502_and_says_why() {
         &try_out(&cronmon, &gone).await,
         &format!("Failed to notify: Slack API error: channel_not_found\nBody: '{body}'"),
     );
-    let refusal = json!({ "ok": false, "error": "ratelimited" });
-    slack.answer_with(StatusCode::TOO_MANY_REQUESTS, &[("retry-after", "1")], refusal);
+    slack.limit("#gone", 1);
     let answer = try_out(&cronmon, &gone).await;
     let body = r#"{"error":"ratelimited","ok":false}"#;
     failed(&answer, &format!("Failed to notify: Slack API error: ratelimited\nBody: '{body}'"));
     // One that repeats what it was sent.
     let echo = json!({ "ok": false, "error": format!("who is {TOKEN}?"), "x": "y".repeat(1_000) });
-    slack.answer_with(StatusCode::OK, &[], echo);
+    slack.answer("#gone", 200, echo, Duration::ZERO);
     let answer = try_out(&cronmon, &gone).await;
     let told = answer.body["error"]["description"].as_str().unwrap();
     assert!(told.starts_with("Failed to notify: Slack API error: who is …?\nBody: '{"), "{told}");

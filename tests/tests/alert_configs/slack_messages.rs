@@ -1,6 +1,7 @@
 //! What Slack is sent, and what becomes of what it does not take.
 
-use axum::http::StatusCode;
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use cronmon_tests::CronMon;
 use cronmon_tests::contents::count;
@@ -169,14 +170,14 @@ async fn what_slack_refuses_for_good_breaks_the_alert_config_until_it_leads_else
 async fn what_may_pass_comes_again_in_its_order_when_slack_says() {
     let (cronmon, slack, config) = heard_in_slack().await;
     let monitor = every_minute(&cronmon, "a").await;
-    let refusal = json!({ "ok": false, "error": "ratelimited" });
-    slack.answer_with(StatusCode::TOO_MANY_REQUESTS, &[("retry-after", "90")], refusal);
+    slack.limit(CHANNEL, 90);
     ping(&cronmon, &monitor, "/fail").await;
     ping(&cronmon, &monitor, "").await;
     assert_eq!(slack.texts(), ["Failed 'a' job"], "the recovery waits behind the failure");
     assert_eq!(reason(&cronmon, &config).await, Value::Null, "it may pass");
 
-    slack.answer_with(StatusCode::OK, &[], json!({ "ok": false, "error": "an_error_of_next_year" }));
+    let unknown = json!({ "ok": false, "error": "an_error_of_next_year" });
+    slack.answer(CHANNEL, 200, unknown, Duration::ZERO);
     cronmon.set_clock(cronmon.now() + TimeDelta::seconds(89));
     cronmon.deliver().await;
     assert_eq!(slack.posts().len(), 1, "not before its time");
@@ -187,7 +188,7 @@ async fn what_may_pass_comes_again_in_its_order_when_slack_says() {
     let errors = "select count(*) from delivery where last_error = 'Slack API error: an_error_of_next_year'";
     assert_eq!(count(&cronmon.pool, errors).await, 1);
 
-    slack.answer_as_always();
+    slack.answer_as_always(CHANNEL);
     cronmon.set_clock(cronmon.now() + TimeDelta::seconds(20));
     cronmon.deliver().await;
     assert_eq!(slack.texts()[2..], ["Failed 'a' job", "Recovered 'a' job"]);

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::server::{SLACK_TOKEN, Server, each, has, has_fields, new_id, slack_config, text};
-use crate::slack::Slack;
+use crate::server::{Server, each, has, has_fields, new_id, slack_config, text};
+use cronmon_tests::slack::{Slack, TOKEN};
 
 crate::chapter!(
     a_new_one_is_shown_with_its_monitors,
@@ -102,14 +102,14 @@ async fn ours_the_token_is_masked_wherever_it_is_shown(server: &Server) {
         tenant.get(&format!("/monitors/{monitor}/alert-configs")).await,
     ] {
         answer.data("secrets come back masked");
-        assert!(!answer.text.contains(SLACK_TOKEN), "fault 14: secrets come back masked: {answer}");
+        assert!(!answer.text.contains(TOKEN), "fault 14: secrets come back masked: {answer}");
     }
     let read = tenant.get(&path).await;
     let masked = text(&read.data("it is read")["type"]["slack"], "token").to_owned();
-    assert!(masked.contains('*') && masked != SLACK_TOKEN, "the token is masked: {masked}");
+    assert!(masked.contains('*') && masked != "the token is masked: {masked}");
     if let Some(stack) = server.stack() {
         for log in [stack.functions.api.log(), stack.functions.notify.log()] {
-            assert!(!log.contains(SLACK_TOKEN), "fault 14: no token is written to the log");
+            assert!(!log.contains(TOKEN), "fault 14: no token is written to the log");
         }
     }
 }
@@ -147,9 +147,10 @@ async fn ours_a_change_with_the_mask_keeps_the_token(server: &Server) {
     tenant.patch(&path, &body).await.data("a PATCH with the mask");
     tenant.send("POST", &format!("{path}/test"), None).await.no_content("the token is still there");
     let sentence = "a PATCH with the mask keeps the secret";
-    assert_eq!(server.slack.heard(&channel)[0].authorization, format!("Bearer {SLACK_TOKEN}"), "{sentence}");
+    assert_eq!(server.slack.heard(&channel)[0].authorization, format!("Bearer {TOKEN}"), "{sentence}");
     body["type"]["slack"]["token"] = json!("xoxb-another-token-altogether");
     tenant.patch(&path, &body).await.data("a PATCH with another token");
+    server.slack.answer(&channel, 200, json!({ "ok": true }), Duration::ZERO);
     tenant.send("POST", &format!("{path}/test"), None).await.no_content("the other token");
     let heard = server.slack.heard(&channel);
     assert_eq!(
@@ -181,13 +182,13 @@ async fn a_field_that_is_missing_or_wrong_is_refused(server: &Server) {
         with("type", json!("slack")),
         with("type", json!({})),
         with("type", json!({ "slack": { "channel": "C1" } })),
-        with("type", json!({ "slack": { "token": SLACK_TOKEN } })),
-        with("type", json!({ "slack": { "channel": 1, "token": SLACK_TOKEN } })),
+        with("type", json!({ "slack": { "token": TOKEN } })),
+        with("type", json!({ "slack": { "channel": 1, "token": TOKEN } })),
         with("type", json!({ "slack": { "channel": "C1", "token": null } })),
-        with("type", json!({ "slack": ["C1", SLACK_TOKEN] })),
+        with("type", json!({ "slack": ["C1", TOKEN] })),
         // A NUL is 500 in the original.
         with("name", json!("a\0b")),
-        with("type", json!({ "slack": { "channel": "C\0", "token": SLACK_TOKEN } })),
+        with("type", json!({ "slack": { "channel": "C\0", "token": TOKEN } })),
         with("type", json!({ "slack": { "channel": "C1", "token": "xoxb-\0" } })),
     ] {
         let answer = tenant.post("/alert-configs", &body).await;
@@ -204,7 +205,7 @@ async fn ours_an_unknown_type_is_422(server: &Server) {
     let tenant = server.tenant().await;
     for kind in ["pager", "Slack", ""] {
         let mut body = slack_config("a", "C1");
-        body["type"] = json!({ kind: { "channel": "C1", "token": SLACK_TOKEN } });
+        body["type"] = json!({ kind: { "channel": "C1", "token": TOKEN } });
         let answer = tenant.post("/alert-configs", &body).await;
         let description = answer.unusable("unknown alert types: 422");
         assert!(description.contains("type"), "the description names the field: {description}");
@@ -278,7 +279,7 @@ async fn a_test_is_204_once_slack_said_ok(server: &Server) {
         }),
         "the test's payload; JWT `name`",
     );
-    assert_eq!(heard[0].authorization, format!("Bearer {SLACK_TOKEN}"), "`Authorization: Bearer <token>`");
+    assert_eq!(heard[0].authorization, format!("Bearer {TOKEN}"), "`Authorization: Bearer <token>`");
 }
 
 /// The original answers 500.
@@ -298,6 +299,6 @@ async fn ours_a_test_that_slack_refuses_is_502(server: &Server) {
         if let Some(error) = body["error"].as_str() {
             assert!(description.contains(error), "it says what Slack said: {description}");
         }
-        assert!(!description.contains(SLACK_TOKEN), "it does not say the token");
+        assert!(!description.contains(TOKEN), "it does not say the token");
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::server::{Answer, Server, new_id, slack_config, text};
-use crate::slack::Slack;
+use cronmon_tests::slack::Slack;
 
 crate::chapter!(
     a_body_that_is_no_json_is_400,

@@ -7,7 +7,7 @@ use futures_util::future::{join, join_all};
 use serde_json::{Value, json};
 
 use crate::server::{Server, Tenant, each, slack_config, text};
-use crate::slack::Slack;
+use cronmon_tests::slack::Slack;
 
 crate::chapter!(
     fault_1_switches_are_used,
@@ -60,10 +60,10 @@ async fn fault_1_switches_are_used(server: &Server) {
     server.until("the late one", || server.slack.heard(&late).len() == 1).await;
     server.until("the failed one", || server.slack.heard(&failed).len() == 1).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&all), ["Late 'nightly' job", "Failed 'nightly' job"]);
-    assert_eq!(server.slack.texts(&inactive), Vec::<String>::new(), "fault 1: `active` is used");
-    assert_eq!(server.slack.texts(&late), ["Late 'nightly' job"], "fault 1: `on_error` is used");
-    assert_eq!(server.slack.texts(&failed), ["Failed 'nightly' job"], "fault 1: `on_late` is used");
+    assert_eq!(server.slack.texts_in(&all), ["Late 'nightly' job", "Failed 'nightly' job"]);
+    assert_eq!(server.slack.texts_in(&inactive), Vec::<String>::new(), "fault 1: `active` is used");
+    assert_eq!(server.slack.texts_in(&late), ["Late 'nightly' job"], "fault 1: `on_error` is used");
+    assert_eq!(server.slack.texts_in(&failed), ["Failed 'nightly' job"], "fault 1: `on_late` is used");
 }
 
 async fn fault_2_a_broken_channel_repeats_nothing_to_the_others(server: &Server) {
@@ -81,7 +81,7 @@ async fn fault_2_a_broken_channel_repeats_nothing_to_the_others(server: &Server)
         server.wait_for_nothing().await;
     }
     assert_eq!(
-        server.slack.texts(&good),
+        server.slack.texts_in(&good),
         ["Failed 'nightly' job"],
         "fault 2: the good channel hears it once"
     );
@@ -126,7 +126,11 @@ async fn fault_3_a_ping_makes_no_second_alert(server: &Server) {
     };
     join(server.until("the call", || !server.slack.heard(&channel).is_empty()), ending).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&channel), ["Late 'nightly' job"], "fault 3: a ping makes no second alert");
+    assert_eq!(
+        server.slack.texts_in(&channel),
+        ["Late 'nightly' job"],
+        "fault 3: a ping makes no second alert"
+    );
 }
 
 async fn fault_7_names_and_outputs_of_any_length_are_told(server: &Server) {

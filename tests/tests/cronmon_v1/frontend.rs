@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{Answer, SLACK_TOKEN, Server, Tenant, has_fields, text};
-use crate::slack::Slack;
+use crate::server::{Answer, Server, Tenant, has_fields, text};
+use cronmon_tests::slack::{Slack, TOKEN};
 
 crate::chapter!(
     it_manages_monitors,
@@ -69,7 +69,7 @@ async fn it_manages_alert_configs(server: &Server) {
     let channel = Slack::channel();
     let body = json!({
         "name": "new", "active": true, "on_late": true, "on_error": false,
-        "type": { "slack": { "channel": channel, "token": SLACK_TOKEN } },
+        "type": { "slack": { "channel": channel, "token": TOKEN } },
     });
     let made = fetch(&tenant, "POST", "/alert-configs", Some(body)).await.expect("a body");
     let path = format!("/alert-configs/{}", text(&made, "alert_config_id"));
@@ -82,11 +82,7 @@ async fn it_manages_alert_configs(server: &Server) {
     let changed = fetch(&tenant, "PATCH", &path, Some(form)).await.expect("a body");
     assert_eq!(changed["on_error"], true);
     assert_eq!(fetch(&tenant, "POST", &format!("{path}/test"), None).await, None, "a test has no body");
-    assert_eq!(
-        server.slack.heard(&channel)[0].authorization,
-        format!("Bearer {SLACK_TOKEN}"),
-        "the token is kept"
-    );
+    assert_eq!(server.slack.heard(&channel)[0].authorization, format!("Bearer {TOKEN}"), "the token is kept");
     assert_eq!(fetch(&tenant, "DELETE", &path, None).await, None, "a deletion has no body");
 }
 

@@ -15,7 +15,6 @@ mod keys;
 mod monitors;
 mod scopes;
 mod server;
-mod slack;
 mod slack_alerts;
 mod start;
 mod tenancy;

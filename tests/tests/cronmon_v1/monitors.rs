@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::server::{Server, each, has, has_fields, new_id, text};
-use crate::slack::Slack;
+use cronmon_tests::slack::Slack;
 
 crate::chapter!(
     a_new_monitor_is_shown_with_its_jobs,

@@ -5,7 +5,7 @@ use cronmon_tests::chaos::now;
 use serde_json::{Value, json};
 
 use crate::server::{Key, Server, Tenant, has, new_id, slack_config};
-use crate::slack::Slack;
+use cronmon_tests::slack::Slack;
 
 crate::chapter!(
     a_key_of_scope_ping_opens_start_and_finish_alone,

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::issuer::Issuer;
-use crate::slack::Slack;
+use cronmon_tests::slack::{Slack, TOKEN};
 
 /// What the original puts on every answer.
 pub(crate) const HEADERS: [(&str, &str); 7] = [
@@ -49,7 +49,7 @@ impl Server {
     pub(crate) async fn on_one_machine() -> Self {
         let (slack, issuer, database_url) =
             (Slack::start().await, Issuer::start().await, new_database().await);
-        let settings = [("SLACK_API_URL", slack.url.as_str())];
+        let settings = [("SLACK_API_URL", slack.api_url.as_str())];
         let process = Process::start_with(&database_url, &issuer.certs_url, None, &settings).await;
         let process = process.expect("cronmon ended before it listened");
         Self {
@@ -65,7 +65,7 @@ impl Server {
     pub(crate) async fn on_lambda() -> Self {
         let (slack, issuer) = (Slack::start().await, Issuer::start().await);
         let settings =
-            [("SLACK_API_URL", slack.url.as_str()), ("KEYCLOAK_CERTS_URL", issuer.certs_url.as_str())];
+            [("SLACK_API_URL", slack.api_url.as_str()), ("KEYCLOAK_CERTS_URL", issuer.certs_url.as_str())];
         let settings: Settings =
             settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let stack = Box::new(Stack::with(&settings).await);
@@ -300,13 +300,11 @@ impl Tenant<'_> {
     }
 }
 
-pub(crate) const SLACK_TOKEN: &str = "xoxb-1234567890-abcdefghijkl";
-
 /// A body as the original takes it.
 pub(crate) fn slack_config(name: &str, channel: &str) -> Value {
     json!({
         "name": name, "active": true, "on_late": true, "on_error": true,
-        "type": { "slack": { "channel": channel, "token": SLACK_TOKEN } },
+        "type": { "slack": { "channel": channel, "token": TOKEN } },
     })
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::server::{SLACK_TOKEN, Server, Tenant, text};
-use crate::slack::Slack;
+use crate::server::{Server, Tenant, text};
+use cronmon_tests::slack::{Slack, TOKEN};
 
 crate::chapter!(
     a_late_job_is_told_while_it_runs,
@@ -78,7 +78,7 @@ async fn a_late_job_is_told_while_it_runs(server: &Server) {
     let posted = &server.slack.heard(&channel)[0];
     assert_eq!(posted.method, "POST", "POST chat.postMessage");
     assert_eq!(posted.path, "/api/chat.postMessage", "POST chat.postMessage");
-    assert_eq!(posted.authorization, format!("Bearer {SLACK_TOKEN}"), "`Authorization: Bearer <token>`");
+    assert_eq!(posted.authorization, format!("Bearer {TOKEN}"), "`Authorization: Bearer <token>`");
     assert!(posted.content_type.starts_with("application/json"), "JSON: {}", posted.content_type);
 }
 
@@ -127,7 +127,7 @@ async fn a_job_that_is_late_and_failed_is_told_twice_late_first(server: &Server)
     heard(server, &channel, 2).await;
     server.wait_for_nothing().await;
     let sentence = "'late alert first, then error alert'";
-    assert_eq!(server.slack.texts(&channel), ["Late 'nightly' job", "Failed 'nightly' job"], "{sentence}");
+    assert_eq!(server.slack.texts_in(&channel), ["Late 'nightly' job", "Failed 'nightly' job"], "{sentence}");
 }
 
 async fn every_job_that_is_late_or_failed_is_told(server: &Server) {
@@ -144,8 +144,8 @@ async fn every_job_that_is_late_or_failed_is_told(server: &Server) {
     heard(server, &late.channel, 3).await;
     server.wait_for_nothing().await;
     let sentence = "'job by job': an alert of each job";
-    assert_eq!(server.slack.texts(&channel), ["Failed 'nightly' job"; 3], "{sentence}");
-    assert_eq!(server.slack.texts(&late.channel), ["Late 'hourly' job"; 3], "{sentence}");
+    assert_eq!(server.slack.texts_in(&channel), ["Failed 'nightly' job"; 3], "{sentence}");
+    assert_eq!(server.slack.texts_in(&late.channel), ["Late 'hourly' job"; 3], "{sentence}");
 }
 
 async fn a_job_that_ends_well_in_time_is_not_told(server: &Server) {
@@ -154,7 +154,7 @@ async fn a_job_that_ends_well_in_time_is_not_told(server: &Server) {
     server.finished(&key, &monitor, &json!({ "succeeded": true, "output": "fine" })).await;
     server.started(&key, &monitor).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&channel), Vec::<String>::new(), "neither late nor failed");
+    assert_eq!(server.slack.texts_in(&channel), Vec::<String>::new(), "neither late nor failed");
 }
 
 async fn each_associated_config_is_told(server: &Server) {
@@ -173,7 +173,7 @@ async fn each_associated_config_is_told(server: &Server) {
     server.wait_for_nothing().await;
     for channel in &channels {
         assert_eq!(
-            server.slack.texts(channel),
+            server.slack.texts_in(channel),
             ["Failed 'nightly' job"],
             "'each to EVERY associated config'"
         );
@@ -188,7 +188,7 @@ async fn a_monitor_without_configs_tells_nobody(server: &Server) {
     server.finished(&key, &monitor, &json!({ "succeeded": false })).await;
     heard(server, &channel, 1).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&channel), ["Failed 'heard' job"], "only associated configs are told");
+    assert_eq!(server.slack.texts_in(&channel), ["Failed 'heard' job"], "only associated configs are told");
 }
 
 /// The original finds such jobs in each tick, for ever, and tells them whenever somebody is there to hear.
@@ -220,11 +220,11 @@ async fn what_was_told_is_not_told_again(server: &Server) {
         tenant.read_job(&monitor, &job).await;
         server.wait_for_nothing().await;
     }
-    assert_eq!(server.slack.texts(&channel), ["Late 'nightly' job"], "a late job is told once");
+    assert_eq!(server.slack.texts_in(&channel), ["Late 'nightly' job"], "a late job is told once");
     server.finish(&key, &monitor, &job, &json!({ "succeeded": true })).await.data("it ends");
     server.wait_for_nothing().await;
     assert_eq!(
-        server.slack.texts(&channel),
+        server.slack.texts_in(&channel),
         ["Late 'nightly' job"],
         "a late job is told once, also when it ends"
     );
@@ -255,7 +255,7 @@ async fn ours_a_recovery_is_told_unless_it_is_not_wanted(server: &Server) {
     assert!(text(&messages[1], "text").contains("nightly"), "a recovery names the monitor: {}", messages[1]);
     server.wait_for_nothing().await;
     assert_eq!(
-        server.slack.texts(&channel),
+        server.slack.texts_in(&channel),
         ["Failed 'nightly' job"],
         "`on_recovered` false: as the original"
     );
@@ -271,6 +271,6 @@ async fn ours_a_default_config_hears_of_monitors_without_one(server: &Server) {
     server.finished(&key.key, &monitor, &json!({ "succeeded": false })).await;
     heard(server, &by_default, 1).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&by_default), ["Failed 'alone' job"]);
-    assert_eq!(server.slack.texts(&not), Vec::<String>::new(), "`default` is false unless it is said");
+    assert_eq!(server.slack.texts_in(&by_default), ["Failed 'alone' job"]);
+    assert_eq!(server.slack.texts_in(&not), Vec::<String>::new(), "`default` is false unless it is said");
 }

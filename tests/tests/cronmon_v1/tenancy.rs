@@ -6,7 +6,7 @@ use cronmon_tests::contents::contents;
 use serde_json::{Value, json};
 
 use crate::server::{Answer, Key, Server, Tenant, new_id, slack_config};
-use crate::slack::Slack;
+use cronmon_tests::slack::Slack;
 
 crate::chapter!(
     every_call_with_ids_of_another_tenant_is_answered_as_with_unknown_ones,
@@ -182,6 +182,6 @@ async fn what_one_tenant_does_the_other_does_not_hear(server: &Server) {
     server.finished(&my_key.key, &mine, &json!({ "succeeded": false })).await;
     server.until("my own alert", || !server.slack.heard(&channel).is_empty()).await;
     server.wait_for_nothing().await;
-    assert_eq!(server.slack.texts(&channel), ["Failed 'mine' job"], "a tenant hears its own alerts alone");
+    assert_eq!(server.slack.texts_in(&channel), ["Failed 'mine' job"], "a tenant hears its own alerts alone");
     assert!(server.start(&key.key, &mine).await.status == 404, "a key opens its own tenant alone");
 }
