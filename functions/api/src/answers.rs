@@ -232,7 +232,8 @@ impl From<DatabaseError> for ApiError {
     fn from(e: DatabaseError) -> Self {
         match &e {
             DatabaseError::Pool(_) => Self::unavailable(&e),
-            DatabaseError::Statement(statement) if statement.as_db_error().is_none() => Self::unavailable(&e),
+            // Locks, time, room: nothing that the request has to do with.
+            DatabaseError::Statement(_) if e.may_be_over_later() => Self::unavailable(&e),
             DatabaseError::Statement(_) | DatabaseError::Data(_) => Self::internal(&e),
         }
     }

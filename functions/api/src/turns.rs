@@ -10,23 +10,23 @@ use tokio_postgres::types::Type;
 use crate::answers::{ApiError, ApiResult};
 use crate::auth::Tenant;
 
-/// Of what a tenant has a limited number.
+/// What a tenant's requests make one after another.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Limited {
+pub(crate) enum Made {
     MaintenanceWindows,
     AlertConfigs,
-    /// Of which there is no limit; but two that read the same crontab would make its monitors twice.
+    /// Two that import the same one would make its monitors twice.
     Crontabs,
 }
 
-/// Those of a tenant are made one after another until the transaction ends, so that two at once can't pass their
-/// limit. Taken before any row, so nobody waits for it who holds one.
-pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, of: Limited) -> ApiResult<()> {
+/// Those of a tenant wait for each other until the transaction ends, so that two at once can't pass a limit. Taken before
+/// any row, so nobody waits for it who holds one.
+pub(crate) async fn take_turns(client: &impl GenericClient, tenant: &Tenant, made: Made) -> ApiResult<()> {
     // Locks of two numbers, so that they never meet the one of the migrations.
-    let which = match of {
-        Limited::MaintenanceWindows => 1,
-        Limited::AlertConfigs => 2,
-        Limited::Crontabs => 3,
+    let which = match made {
+        Made::MaintenanceWindows => 1,
+        Made::AlertConfigs => 2,
+        Made::Crontabs => 3,
     };
     client
         .execute_typed(
@@ -50,7 +50,7 @@ pub(crate) async fn before_a_connection() -> ApiResult<SemaphorePermit<'static>>
     turn_of(&TURN, PATIENCE).await
 }
 
-/// The same for who reads a crontab, which takes longer.
+/// The same for who saves a crontab, which takes longer.
 pub(crate) async fn to_import() -> ApiResult<SemaphorePermit<'static>> {
     static TURN: Semaphore = Semaphore::const_new(1);
     turn_of(&TURN, PATIENCE).await
@@ -69,8 +69,8 @@ async fn turn_of(turns: &'static Semaphore, patience: Duration) -> ApiResult<Sem
     }
 }
 
-/// Plays the model over a history, off the threads that serve requests and one at a time in a process: pings need the
-/// processors too. Whoever waits should hold no connection meanwhile.
+/// Plays the model over a history or reads a crontab, off the threads that serve requests and one at a time in a process:
+/// pings need the processors too. Whoever waits should hold no connection meanwhile.
 pub(crate) async fn in_turn<T: Send + 'static>(play: impl FnOnce() -> T + Send + 'static) -> ApiResult<T> {
     static TURN: Semaphore = Semaphore::const_new(1);
     let turn = turn_of(&TURN, PATIENCE).await?;

@@ -8,8 +8,10 @@ mod fields;
 mod form;
 mod names;
 mod plain;
+mod reader;
+mod words;
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -17,19 +19,16 @@ use uuid::Uuid;
 
 use crate::Cron;
 pub use form::Form;
+use reader::{Reader, ping_ids};
 
 /// How a comment of ours begins. Whatever begins so is taken out when it is read.
 const OURS: &str = "# cronmon: ";
-
-/// The longest command that cron takes, in bytes.
-const LONGEST_COMMAND: usize = 998;
 
 /// So many jobs and lines that can't be read may a crontab have.
 pub const MOST_LINES: usize = 20_000;
 
 /// Shells that read what is put around a command.
-const SHELLS: [&str; 13] =
-    ["sh", "bash", "dash", "ash", "ksh", "ksh93", "lksh", "mksh", "oksh", "pdksh", "posh", "yash", "zsh"];
+const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "ksh93", "lksh", "mksh", "zsh"];
 
 /// What is asked of a crontab.
 #[derive(Debug, Clone)]
@@ -54,8 +53,6 @@ pub struct Crontab {
     pub left: Vec<Left>,
     /// Each once, as the jobs name them.
     pub schedules: Vec<Cron>,
-    /// Before which line (of `lines`) what is said.
-    notes: Vec<(usize, String)>,
 }
 
 #[derive(Debug)]
@@ -79,14 +76,16 @@ pub struct Job {
     /// Where it pings already.
     pub ping_id: Option<Uuid>,
     /// What there is to know about it.
-    pub why: Option<String>,
+    pub whys: Vec<&'static str>,
+    pub form: Form,
+    /// Where in the crontab's `lines` that is said: above the comment that names it.
+    above: usize,
     /// Times, user and the blanks around them, as they stood there.
     before: String,
     command: String,
     /// From the first `%` on.
     input: String,
-    shell: String,
-    form: Form,
+    shell: Arc<str>,
 }
 
 /// How the zone of a job's schedule is known.
@@ -104,6 +103,9 @@ pub enum ZoneIs {
 pub struct Left {
     pub line: usize,
     pub why: String,
+    /// Where it pings, if it does so in a way of its own.
+    pub ping_ids: Vec<Uuid>,
+    above: usize,
     text: String,
 }
 
@@ -117,7 +119,7 @@ impl Crontab {
     pub fn read(text: String, asked: Asked, now: DateTime<Utc>) -> Result<Self, TooMany> {
         let mut reader = Reader::new(&asked, now);
         reader.looks_like_the_system_s = asked.has_users.is_none() && text.lines().any(fields::names_a_user);
-        let (mut lines, mut notes) = (Vec::new(), Vec::new());
+        let mut lines = Vec::new();
         let (mut jobs, mut left) = (Vec::new(), Vec::new());
         let mut comment: Option<&str> = None;
         let mut begin = 0;
@@ -148,14 +150,13 @@ impl Crontab {
             let above = lines.len() - usize::from(comment.is_some());
             match reader.job(line, index + 1, comment.take()) {
                 Ok(job) => {
-                    notes.extend(job.why.clone().map(|why| (above, why)));
                     lines.push(Line::Job(jobs.len()));
-                    jobs.push(job);
+                    jobs.push(Job { above, ..job });
                 }
                 Err(why) => {
-                    notes.push((above, format!("the next line is left as it is: {why}")));
                     lines.push(Line::Left(left.len()));
-                    left.push(Left { line: index + 1, why, text: raw.to_owned() });
+                    let (ping_ids, text) = (ping_ids(line), raw.to_owned());
+                    left.push(Left { line: index + 1, why, ping_ids, above, text });
                 }
             }
             if jobs.len() + left.len() > MOST_LINES {
@@ -163,42 +164,100 @@ impl Crontab {
             }
         }
         let schedules = reader.schedules;
-        Ok(Self { text, asked, lines, jobs, left, schedules, notes })
+        Ok(Self { text, asked, lines, jobs, left, schedules })
     }
 
-    /// Writes it again. `ping_ids` are those of the jobs, in their order; `above` is said at its beginning, `below` at its
-    /// end.
+    /// Writes it again. `pings` are those of the jobs, in their order; `above` is said at its beginning, `below` at its end.
     #[must_use]
-    pub fn written(&self, ping_ids: &[Uuid], above: &[String], below: &[String]) -> String {
+    pub fn written(&self, pings: &[Ping<'_>], above: &[String], below: &[String]) -> String {
         let mut written = String::with_capacity(self.text.len() + self.jobs.len() * 300);
         for note in above {
             push_note(&mut written, note);
         }
-        let mut notes = self.notes.iter().peekable();
+        let notes = self.notes(pings);
+        let mut notes = notes.iter().peekable();
         for (index, line) in self.lines.iter().enumerate() {
-            while let Some((_, note)) = notes.next_if(|(before, _)| *before <= index) {
+            while let Some((_, note)) = notes.next_if(|(above, _)| *above <= index) {
                 push_note(&mut written, note);
             }
             match line {
-                Line::Kept(from, to) => written.push_str(self.text.get(*from..*to).unwrap_or_default()),
-                Line::Left(left) => written.push_str(self.left.get(*left).map_or("", |left| &left.text)),
                 Line::Job(job) => {
-                    if let (Some(job), Some(ping_id)) = (self.jobs.get(*job), ping_ids.get(*job)) {
+                    if let (Some(job), Some(ping)) = (self.jobs.get(*job), pings.get(*job)) {
                         written.push_str(&job.before);
-                        written.push_str(&job.wrapped(job.form, &self.asked.base_url, *ping_id));
+                        written.push_str(&job.wrapped(job.form, &self.asked.base_url, ping.id));
                     }
                 }
+                other => self.push_other(&mut written, other),
             }
             written.push('\n');
         }
         for note in below {
             push_note(&mut written, note);
         }
-        if self.jobs.is_empty() && below.is_empty() && !self.text.ends_with('\n') {
-            // Nothing was rewritten.
+        self.end_as_it_ended(&mut written, below.is_empty());
+        written
+    }
+
+    /// Whether it is one line that is longer than this, and no job.
+    #[must_use]
+    pub fn has_lost_its_line_ends(&self, longest: usize) -> bool {
+        self.jobs.is_empty() && self.left.is_empty() && self.text.len() > longest && !self.text.contains('\n')
+    }
+
+    /// Writes it as it was before anything was put into it.
+    #[must_use]
+    pub fn without_pings(&self) -> String {
+        let mut written = String::with_capacity(self.text.len());
+        for line in &self.lines {
+            match line {
+                Line::Job(job) => {
+                    if let Some(job) = self.jobs.get(*job) {
+                        written.extend([job.before.as_str(), &job.command, &job.input]);
+                    }
+                }
+                other => self.push_other(&mut written, other),
+            }
+            written.push('\n');
+        }
+        self.end_as_it_ended(&mut written, true);
+        written
+    }
+
+    /// Before which of the lines what is said.
+    fn notes(&self, pings: &[Ping<'_>]) -> Vec<(usize, String)> {
+        let mut notes = Vec::new();
+        for line in &self.lines {
+            match line {
+                Line::Kept(..) => {}
+                Line::Left(left) => notes.extend(
+                    self.left
+                        .get(*left)
+                        .map(|left| (left.above, format!("the next line is left as it is: {}", left.why))),
+                ),
+                Line::Job(job) => {
+                    if let (Some(job), Some(ping)) = (self.jobs.get(*job), pings.get(*job)) {
+                        let whys = ping.why.into_iter().chain(job.whys.iter().copied());
+                        notes.extend(whys.map(|why| (job.above, why.to_owned())));
+                    }
+                }
+            }
+        }
+        notes
+    }
+
+    fn push_other(&self, written: &mut String, line: &Line) {
+        match line {
+            Line::Kept(from, to) => written.push_str(self.text.get(*from..*to).unwrap_or_default()),
+            Line::Left(left) => written.push_str(self.left.get(*left).map_or("", |left| &left.text)),
+            Line::Job(_) => {}
+        }
+    }
+
+    /// Where nothing was rewritten a last line that has no end gets none.
+    fn end_as_it_ended(&self, written: &mut String, is_its_last_line: bool) {
+        if self.jobs.is_empty() && is_its_last_line && !self.text.ends_with('\n') {
             written.pop();
         }
-        written
     }
 
     /// Where a job pings.
@@ -208,7 +267,20 @@ impl Crontab {
     }
 }
 
+/// Where a job pings from now on, and what there is to say about that.
+#[derive(Debug, Clone, Copy)]
+pub struct Ping<'a> {
+    pub id: Uuid,
+    pub why: Option<&'a str>,
+}
+
 impl Job {
+    /// What it is called by its command, whatever the comment says.
+    #[must_use]
+    pub fn name_of_command(&self) -> String {
+        names::of_command(&self.command)
+    }
+
     fn wrapped(&self, form: Form, base_url: &str, ping_id: Uuid) -> String {
         let mut line = form::wrapped(&self.command, form, &self.shell, base_url, ping_id);
         line.push_str(&self.input);
@@ -221,177 +293,6 @@ fn push_note(written: &mut String, note: &str) {
     written.push_str(OURS);
     written.extend(note.chars().map(|c| if c.is_control() { ' ' } else { c }));
     written.push('\n');
-}
-
-/// What the lines above said, for those below.
-struct Reader<'a> {
-    asked: &'a Asked,
-    now: DateTime<Utc>,
-    looks_like_the_system_s: bool,
-    shell: String,
-    cron_tz: Option<String>,
-    tz: Option<String>,
-    schedules: Vec<Cron>,
-    /// Where among them, by expression and zone; or why not.
-    known: HashMap<(String, Option<String>), Result<usize, String>>,
-}
-
-impl<'a> Reader<'a> {
-    fn new(asked: &'a Asked, now: DateTime<Utc>) -> Self {
-        Self {
-            asked,
-            now,
-            looks_like_the_system_s: false,
-            shell: "/bin/sh".to_owned(),
-            cron_tz: None,
-            tz: None,
-            schedules: Vec::new(),
-            known: HashMap::new(),
-        }
-    }
-
-    /// Whether the line is one.
-    fn takes_setting(&mut self, line: &str) -> bool {
-        let Some((name, value)) = fields::setting(line) else { return false };
-        let zone =
-            || Some(value.strip_prefix(':').unwrap_or(value).to_owned()).filter(|zone| !zone.is_empty());
-        match name {
-            "SHELL" => value.clone_into(&mut self.shell),
-            "CRON_TZ" => self.cron_tz = zone(),
-            "TZ" => self.tz = zone(),
-            _ => {}
-        }
-        true
-    }
-
-    fn job(&mut self, line: &str, number: usize, comment: Option<&str>) -> Result<Job, String> {
-        let split = fields::split(line)?;
-        fields::check(&split.times)?;
-        if self.looks_like_the_system_s {
-            let why = "a user seems to stand before the commands, as in /etc/crontab: say ?user_column=1, or 0 if it is none";
-            return Err(why.to_owned());
-        }
-        let text = if self.asked.has_users == Some(true) {
-            let (user, text) = fields::next_word(split.rest);
-            if user.contains('/') {
-                return Err(format!(
-                    "'{}' is no user; without a column of users say ?user_column=0",
-                    fields::shown(user)
-                ));
-            }
-            text
-        } else {
-            split.rest
-        };
-        let before = line.get(..line.len() - text.len()).unwrap_or_default();
-        let (command, input) = split_input(text);
-        if command.trim_matches([' ', '\t']).is_empty() {
-            return Err("there is no command".to_owned());
-        }
-        if command.starts_with('-') {
-            return Err("its command begins with '-', which is an option to some crons".to_owned());
-        }
-        can_wrap(&self.shell)?;
-        if text.len() > LONGEST_COMMAND {
-            return Err(too_long());
-        }
-        let (command, ping_id) = match form::unwrapped(command, &self.shell) {
-            Some((command, ping_id)) => (command, Some(ping_id)),
-            None if command.contains(&format!("{}/ping/", self.asked.base_url)) => {
-                return Err("it pings CronMon already, in a way of its own".to_owned());
-            }
-            None => (command.to_owned(), None),
-        };
-        let (mut schedule, mut zone, mut why) = (None, ZoneIs::Unknown, None);
-        match split.times.as_slice() {
-            ["@reboot"] => {
-                why = Some("@reboot has no schedule: a start of the machine that never comes goes unnoticed");
-            }
-            times => {
-                let (found, is) = self.schedule(&times.join(" "))?;
-                (schedule, zone) = (Some(found), is);
-            }
-        }
-        let name = comment.and_then(names::of_comment).unwrap_or_else(|| names::of_command(&command));
-        let mut job = Job {
-            line: number,
-            name,
-            schedule,
-            zone,
-            ping_id,
-            why: None,
-            before: before.to_owned(),
-            command,
-            input: input.to_owned(),
-            shell: self.shell.clone(),
-            form: self.asked.form,
-        };
-        // Ids are all of one length.
-        let fits = |form| job.wrapped(form, &self.asked.base_url, Uuid::nil()).len() <= LONGEST_COMMAND;
-        if !fits(job.form) {
-            let shorter = Form { announces: false, ..job.form };
-            if !job.form.announces || !fits(shorter) {
-                return Err(too_long());
-            }
-            job.form = shorter;
-            why = why.or(Some("the command is too long for a ping before it: only its end is pinged"));
-        }
-        job.why = why.map(str::to_owned);
-        Ok(job)
-    }
-
-    fn schedule(&mut self, expression: &str) -> Result<(usize, ZoneIs), String> {
-        let said = self.cron_tz.clone().or_else(|| self.asked.zone.map(|zone| zone.name().to_owned()));
-        let (zone, is) = match (said, &self.tz) {
-            (Some(zone), _) => (Some(zone), ZoneIs::Said),
-            (None, Some(zone)) => (Some(zone.clone()), ZoneIs::Guessed),
-            (None, None) => (None, ZoneIs::Unknown),
-        };
-        let key = (expression.to_owned(), zone);
-        let found = match self.known.get(&key) {
-            Some(found) => found.clone(),
-            None => {
-                let found = match Cron::parse(expression, key.1.as_deref(), self.now) {
-                    Ok(cron) => {
-                        self.schedules.push(cron);
-                        Ok(self.schedules.len() - 1)
-                    }
-                    Err(e) => Err(e.to_string()),
-                };
-                self.known.insert(key, found.clone());
-                found
-            }
-        };
-        found.map(|place| (place, is))
-    }
-}
-
-fn too_long() -> String {
-    format!("with pings its command would be longer than {LONGEST_COMMAND} characters, and cron would cut it")
-}
-
-/// The command, and its input with the `%` before it: the first one that has no backslash before it.
-fn split_input(text: &str) -> (&str, &str) {
-    let mut is_escaped = false;
-    for (place, c) in text.char_indices() {
-        if c == '%' && !is_escaped {
-            return text.split_at_checked(place).unwrap_or((text, ""));
-        }
-        is_escaped = c == '\\' && !is_escaped;
-    }
-    (text, "")
-}
-
-fn can_wrap(shell: &str) -> Result<(), String> {
-    let name = shell.rsplit('/').next().unwrap_or(shell);
-    let is_path = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if SHELLS.contains(&name) && shell.chars().all(is_path) {
-        return Ok(());
-    }
-    let shown = fields::shown(shell);
-    Err(format!(
-        "the shell '{shown}' may not read what would be put around its command; sh, bash and their kin do"
-    ))
 }
 
 #[cfg(test)]

@@ -99,9 +99,14 @@ async fn a_change_of_one_that_runs_or_is_paused_or_snoozed_or_failed_is_an_edit(
         let path = format!("/monitors/{}/{what}", monitor["monitor_id"].as_str().unwrap());
         assert_eq!(twins.cronmon.call(Method::POST, &path, Some(&body)).await.status, 200);
     };
+    // As one that could not be judged.
+    let put_off = "update monitor set put_off_from = due_at";
+    twins.cronmon.pool.get().await.unwrap().execute(put_off, &[]).await.unwrap();
     twins.both(async |monitor| twins.cronmon.ping(monitor, "/start").await).await;
+    twins.cronmon.pool.get().await.unwrap().execute(put_off, &[]).await.unwrap();
     twins.change("0 16 * * *", json!({ "cron": "0 16 * * *" })).await;
-    assert_eq!(twins.state("running").await["open_jobs"], 1);
+    let state = twins.state("running").await;
+    assert_eq!((&state["open_jobs"], &state["put_off_from"]), (&json!(1), &Value::Null));
 
     twins.later(Duration::hours(1));
     twins.both(async |monitor| twins.cronmon.ping(monitor, "/3").await).await;

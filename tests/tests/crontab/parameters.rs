@@ -58,6 +58,51 @@ async fn a_dry_run_saves_nothing_and_shows_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_a_style_the_crontab_comes_back_as_it_was() {
+    let cronmon = CronMon::start().await;
+    for query in ["", "?style=short", "?output=1"] {
+        let rewritten = import(&cronmon, query, FIFTY).await;
+        let now = contents(&cronmon.pool).await;
+        assert_eq!(import(&cronmon, "?style=none", &rewritten).await, FIFTY, "{query}");
+        assert_eq!(import(&cronmon, "?style=none", FIFTY).await, FIFTY);
+        assert_eq!(contents(&cronmon.pool).await, now);
+    }
+    let system_s = "17 * * * *\troot    cd / && run-parts --report /etc/cron.hourly\n";
+    let rewritten = import(&cronmon, "?user_column=1", system_s).await;
+    assert_eq!(import(&cronmon, "?user_column=1&style=none", &rewritten).await, system_s);
+}
+
+/// Where nobody hears of its beginning, a run that takes long must not look late.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_which_only_the_end_is_heard_has_more_grace() {
+    let cronmon = CronMon::start().await;
+    let crontab = "# a\n*/5 * * * * a\n# b\n0 * * * * b\n# c\n0 3 * * * c\n# d\n@monthly d\n# e\n@reboot e\n";
+    import(&cronmon, "?tags=long", crontab).await;
+    import(&cronmon, "?tags=short&style=short", crontab).await;
+    let too_long = format!("# f\n0 3 * * * echo {}\n", "x".repeat(800));
+    import(&cronmon, "?tags=f", &too_long).await;
+    let all = monitors(&cronmon).await;
+    let graces: Vec<(&str, i64)> = all
+        .iter()
+        .map(|monitor| (monitor["slug"].as_str().unwrap(), monitor["grace_duration"].as_i64().unwrap()))
+        .collect();
+    let expected = [
+        ("a", 60),
+        ("a-2", 150),
+        ("b", 360),
+        ("b-2", 1_800),
+        ("c", 3_600),
+        ("c-2", 21_600),
+        ("d", 3_600),
+        ("d-2", 21_600),
+        ("e", 60),
+        ("e-2", 60),
+        ("f", 21_600),
+    ];
+    assert_eq!(graces, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn tags_are_given_to_all() {
     let cronmon = CronMon::start().await;
     import(&cronmon, "?tags=web1,db", DAILY).await;
@@ -186,6 +231,10 @@ async fn a_bad_parameter_is_refused_and_named() {
     for (name, values) in [
         ("user_column", vec!["2", "yes", "x", "-1", "1%00"]),
         ("style", vec!["x", "SHORT", "short,long", "1", "%00"]),
+        // A misspelt one must not be taken for an absent one: this would save.
+        ("dryrun", vec!["1"]),
+        ("tag", vec!["a"]),
+        ("tz", vec!["UTC"]),
         ("output", vec!["2", "x", "-1"]),
         ("dry_run", vec!["2", "x", "-1", "1%20x"]),
         ("tags", vec!["a%00", &long, &many_tags.join(",")]),
@@ -197,6 +246,8 @@ async fn a_bad_parameter_is_refused_and_named() {
             assert!(reply.refusal().contains(name), "{name}={value}: {}", reply.refusal());
         }
     }
+    let reply = send_as(&cronmon, "acme", "*/*", "?dryrun=1", DAILY).await;
+    assert_eq!(reply.refusal(), "dryrun: there is no such parameter: did you mean 'dry_run'?");
     for name in ["user_column=1", "style=short", "output=1", "dry_run=1", "timezone=UTC"] {
         let reply = send_as(&cronmon, "acme", "*/*", &format!("?{name}&{name}"), DAILY).await;
         assert_eq!(reply.status, 422, "{name} twice: {}", reply.text);
@@ -235,12 +286,13 @@ async fn who_may_manage_may_import() {
     }
 }
 
-/// As it stands in the README.
+/// As the README has it, but for the files and the parameters.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_answers_with_the_crontab_and_its_pings() {
     let cronmon = CronMon::start().await;
     let key = cronmon.new_key("manage").await;
-    let command = "curl -fsS --data-binary @- -H \"X-API-Key: $KEY\" $HOST/api/v1/import/crontab";
+    let command =
+        "curl -sS --fail-with-body --data-binary @- -H \"X-API-Key: $KEY\" $HOST/api/v1/import/crontab";
     let mut child = Command::new("sh")
         .args(["-c", command])
         .env("KEY", &key)

@@ -90,3 +90,8 @@ pub fn slugs(list: &[Value]) -> Vec<&str> {
 pub fn results(data: &Value) -> Vec<&str> {
     data["lines"].as_array().unwrap().iter().map(|line| line["result"].as_str().unwrap()).collect()
 }
+
+/// A crontab without the comments that stand there once.
+pub fn without_comments_of_ours(crontab: &str) -> String {
+    crontab.split_inclusive('\n').filter(|line| !line.starts_with("# cronmon: ")).collect()
+}

@@ -12,7 +12,7 @@ use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
-use crate::turns::{Limited, before_a_connection, take_turns};
+use crate::turns::{Made, before_a_connection, take_turns};
 
 /// Alert configs of a tenant: each alert looks at all of them.
 const MOST: i64 = 100;
@@ -29,7 +29,7 @@ pub(crate) async fn create(
     let _turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant, Limited::AlertConfigs).await?;
+    take_turns(&*transaction, &tenant, Made::AlertConfigs).await?;
     there_is_room(&*transaction, &tenant).await?;
     transaction
         .execute_typed(

@@ -1,12 +1,12 @@
 //! What is answered.
 
-use domain::crontab::Crontab;
+use domain::crontab::{Crontab, Ping};
 use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Wanted;
-use super::plan::{Existing, Outcome, Plan, Planned};
+use super::plan::{Outcome, Plan, Planned};
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::monitors::shown::shown_schedule;
 
@@ -51,19 +51,21 @@ struct ShownGone<'a> {
 pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult<String> {
     // What was not saved has no id.
     let is_there = |planned: &Planned| !(wanted.is_dry_run && planned.outcome == Outcome::Created);
-    let ping_ids: Vec<Uuid> = plan
+    let pings: Vec<Ping<'_>> = plan
         .jobs
         .iter()
-        .map(|planned| if is_there(planned) { planned.ping_id } else { Uuid::nil() })
+        .map(|planned| {
+            let id = if is_there(planned) { planned.ping_id } else { Uuid::nil() };
+            Ping { id, why: planned.why.as_deref() }
+        })
         .collect();
-    let gone: Vec<String> = plan.gone.iter().map(said_of).collect();
-    let text = crontab.written(&ping_ids, &plan.warnings, &gone);
+    let text = crontab.written(&pings, &plan.warnings, &said_of_gone(plan));
     let (body, advice) = if wanted.is_json {
         let jobs = crontab.jobs.iter().zip(&plan.jobs).map(|(job, planned)| {
             let is_there = is_there(planned);
             let expected = planned.schedule.and_then(|place| plan.expected.get(place));
             let schedule = expected.map_or(Value::Null, |expected| shown_schedule(&expected.schedule));
-            let why = planned.why.iter().chain(&job.why).cloned();
+            let whys = planned.why.as_deref().into_iter().chain(job.whys.iter().copied());
             ShownLine {
                 line: job.line,
                 result: planned.outcome.name(),
@@ -72,7 +74,7 @@ pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult
                 name: Some(&planned.name),
                 schedule: planned.shown_schedule.clone().unwrap_or(schedule),
                 ping_url: is_there.then(|| crontab.ping_url(planned.ping_id)),
-                why: why.reduce(|all, why| format!("{all}; {why}")),
+                why: whys.map(str::to_owned).reduce(|all, why| format!("{all}; {why}")),
             }
         });
         let left = crontab.left.iter().map(|left| ShownLine {
@@ -106,8 +108,15 @@ pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult
     Ok(body)
 }
 
-fn said_of(gone: &Existing) -> String {
-    format!("no line is about the monitor '{}' any more; it is kept: {}", gone.slug, gone.monitor_id)
+fn said_of_gone(plan: &Plan) -> Vec<String> {
+    let of_each = plan.gone.iter().map(|gone| {
+        format!(
+            "no line is about the monitor '{}' any more: it is kept, and will be late unless it is paused or deleted: {}",
+            gone.slug, gone.monitor_id
+        )
+    });
+    let more = (plan.more_gone > 0).then(|| format!("so it is with {} more monitors", plan.more_gone));
+    of_each.chain(more).collect()
 }
 
 fn length_within_json(text: &str) -> usize {

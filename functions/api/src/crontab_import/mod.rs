@@ -1,6 +1,7 @@
 //! A whole crontab becomes monitors, and comes back with pings in it.
 
 mod answer;
+mod matches;
 mod plan;
 mod save;
 
@@ -28,6 +29,15 @@ const TAG: &str = "crontab";
 const SLOTS_FOR_ALL: usize = 64_000;
 const FEWEST_SLOTS: usize = 4;
 
+/// The grace of a job whose beginning is not pinged has its whole run in it. In seconds.
+const LONGEST_GRACE_OF_AN_END: i64 = 6 * 60 * 60;
+const SHORTEST_GRACE_OF_AN_END: i64 = 60;
+
+const PARAMETERS: [&str; 6] = ["timezone", "tags", "style", "output", "user_column", "dry_run"];
+
+/// Longer texts of one line are no comment or setting, but a file that lost its line ends.
+const LONGEST_ONLY_LINE: usize = 200;
+
 /// What is asked for besides.
 struct Wanted {
     /// Of each imported monitor, [`TAG`] among them.
@@ -42,14 +52,25 @@ struct Wanted {
 struct Expected {
     schedule: Schedule,
     slots: Vec<DateTime<Utc>>,
-    grace_duration: i64,
 }
 
 impl Expected {
     fn of(cron: &Cron, now: DateTime<Utc>, most_slots: usize) -> Self {
-        let slots = cron.first_slots_after(now, most_slots);
-        let gap = smallest_gap(&slots).unwrap_or(Duration::zero());
-        Self { schedule: Schedule::Cron(cron.clone()), grace_duration: default_grace_for(gap), slots }
+        Self { schedule: Schedule::Cron(cron.clone()), slots: cron.first_slots_after(now, most_slots) }
+    }
+
+    /// The same somewhat later.
+    fn after(&self, now: DateTime<Utc>) -> Self {
+        let slots = self.slots.iter().copied().filter(|slot| *slot > now).collect();
+        Self { schedule: self.schedule.clone(), slots }
+    }
+
+    fn grace_duration(&self, announces: bool) -> i64 {
+        let gap = smallest_gap(&self.slots).unwrap_or(Duration::zero());
+        if announces {
+            return default_grace_for(gap);
+        }
+        (gap.num_seconds() / 2).clamp(SHORTEST_GRACE_OF_AN_END, LONGEST_GRACE_OF_AN_END)
     }
 }
 
@@ -60,10 +81,11 @@ pub(crate) async fn import(
     query: Query,
     text: Result<Text, ApiError>,
 ) -> ApiResult<Response> {
-    let now = (app.clock)().trunc_subsecs(6);
+    query.only(&PARAMETERS)?;
     let asked = asked(&query, app.public_url.base(&headers))?;
     let wanted = wanted(&query, &headers)?;
     let Text(text) = text?;
+    let now = (app.clock)().trunc_subsecs(6);
     let (crontab, expected) = in_turn(move || {
         let crontab = Crontab::read(text, asked, now)?;
         let expected = expected(&crontab, now);
@@ -74,23 +96,32 @@ pub(crate) async fn import(
         let why = format!("The body can't be used: more than {MOST_LINES} lines are jobs or can't be read.");
         ApiError::unprocessable(why)
     })?;
+    if crontab.has_lost_its_line_ends(LONGEST_ONLY_LINE) {
+        let why = "The body can't be used: it is one long line without a job; with curl, send a file by --data-binary, not by -d.";
+        return Err(ApiError::unprocessable(why));
+    }
+    if query.one("style")? == Some("none") {
+        return Ok(([(CONTENT_TYPE, TEXT)], crontab.without_pings()).into_response());
+    }
     let (body, new_deliveries) = {
         let _turn = to_import().await?;
         let mut client = app.pool.get().await?;
-        save::save(&mut client, &tenant, &crontab, &expected, &wanted, now).await?
+        save::save(&mut client, &tenant, &crontab, &expected, &wanted, &app.clock).await?
     };
-    let content_type = if wanted.is_json { "application/json" } else { "text/plain; charset=utf-8" };
+    let content_type = if wanted.is_json { "application/json" } else { TEXT };
     let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
     response.extensions_mut().insert(NewDeliveries(new_deliveries));
     Ok(response)
 }
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 fn asked(query: &Query, base_url: String) -> ApiResult<Asked> {
     let has_users = query.flag("user_column")?;
     let announces = match query.one("style")? {
-        None | Some("long") => true,
+        None | Some("long" | "none") => true,
         Some("short") => false,
-        Some(_) => return Err(wrong("style", &"it must be 'long' or 'short'")),
+        Some(_) => return Err(wrong("style", &"it must be 'long', 'short' or 'none'")),
     };
     let form = Form { announces, sends_output: query.flag("output")?.unwrap_or(false) };
     let zone = query.one("timezone")?.map(str::parse::<Tz>).transpose();

@@ -1,6 +1,6 @@
 //! The whole import in one transaction, with as many statements for a thousand lines as for one.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound as _, Utc};
 use database::schedules::{ScheduleColumns, cron_of};
 use database::signals::made_deliveries;
 use deadpool_postgres::{Object, Transaction};
@@ -10,12 +10,14 @@ use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::answer::body;
-use super::plan::{Existing, Outcome, Planned, plan};
+use super::matches::Existing;
+use super::plan::{Outcome, Planned, plan};
 use super::{Expected, Wanted};
+use crate::Clock;
 use crate::answers::{ApiError, ApiResult};
 use crate::auth::Tenant;
 use crate::monitors::create::seconds;
-use crate::turns::{Limited, take_turns};
+use crate::turns::{Made, take_turns};
 
 /// Whoever creates or deletes monitors at the same moment may make it begin again; so often.
 const TRIES: usize = 5;
@@ -30,21 +32,25 @@ pub(super) async fn save(
     crontab: &Crontab,
     expected: &[Expected],
     wanted: &Wanted,
-    now: DateTime<Utc>,
+    clock: &Clock,
 ) -> ApiResult<(String, Vec<Uuid>)> {
     for _ in 0..TRIES {
         let transaction = client.transaction().await?;
         if !wanted.is_dry_run {
-            take_turns(&*transaction, tenant, Limited::Crontabs).await?;
+            take_turns(&*transaction, tenant, Made::Crontabs).await?;
         }
         let existing = existing(&transaction, tenant).await?;
-        let plan = plan(crontab, expected.to_vec(), &existing, &wanted.tags, now);
+        // Pings have gone on while this one waited for its turn.
+        let now = clock().trunc_subsecs(6);
+        let expected = expected.iter().map(|expected| expected.after(now)).collect();
+        let plan = plan(crontab, expected, &existing, &wanted.tags, now);
         let body = body(crontab, &plan, wanted)?;
         if wanted.is_dry_run {
             return Ok((body, Vec::new()));
         }
         let import = Import { transaction: &transaction, tenant, expected: &plan.expected, now };
-        if !import.create(&plan.jobs, &wanted.tags).await? || !import.change(&plan.jobs).await? {
+        if !import.create(&plan.jobs, &wanted.tags).await? || !import.change(&plan.jobs, &wanted.tags).await?
+        {
             transaction.rollback().await?;
             continue;
         }
@@ -105,8 +111,7 @@ impl Import<'_> {
         let ping_ids: Vec<Uuid> = new.iter().map(|job| job.ping_id).collect();
         let names: Vec<&str> = new.iter().map(|job| job.name.as_str()).collect();
         let slugs: Vec<&str> = new.iter().map(|job| job.slug.as_str()).collect();
-        let graces: Vec<Option<i32>> =
-            new.iter().map(|job| seconds(Some(self.grace(job.schedule)))).collect();
+        let graces: Vec<Option<i32>> = new.iter().map(|job| seconds(Some(self.grace(job)))).collect();
         let created = self
             .transaction
             .execute_typed(
@@ -142,13 +147,13 @@ impl Import<'_> {
     }
 
     /// The door's default where there is no schedule.
-    fn grace(&self, place: Option<usize>) -> i64 {
+    fn grace(&self, job: &Planned) -> i64 {
         let without = || crate::monitors::decisions::default_grace_for(chrono::Duration::zero());
-        self.expected(place).map_or_else(without, |expected| expected.grace_duration)
+        self.expected(job.schedule).map_or_else(without, |expected| expected.grace_duration(job.announces))
     }
 
     /// Those whose line says something else now, as an edit of each would. False when one was deleted meanwhile.
-    async fn change(&self, jobs: &[Planned]) -> ApiResult<bool> {
+    async fn change(&self, jobs: &[Planned], tags: &[String]) -> ApiResult<bool> {
         let is_changed = |outcome: Outcome| matches!(outcome, Outcome::Changed { .. });
         let changed: Vec<_> = jobs.iter().filter(|job| is_changed(job.outcome)).collect();
         if changed.is_empty() {
@@ -170,15 +175,25 @@ impl Import<'_> {
         let columns = Columns::of(self, &changed);
         let names: Vec<&str> = changed.iter().map(|job| job.name.as_str()).collect();
         let expect_otherwise: Vec<bool> = changed.iter().map(|job| job.expects_otherwise()).collect();
+        let get_tags: Vec<bool> = changed.iter().map(|job| job.gets_tags).collect();
         self.transaction
             .execute_typed(
                 "update monitor m set
                      name = g.name, schedule_kind = g.kind, every_seconds = null, cron = g.cron, timezone = g.timezone,
                      next_slot = case when not g.expects_otherwise then m.next_slot when m.armed then g.next_slot end,
                      slots_after = case when not g.expects_otherwise then m.slots_after end,
+                     tags = case when not g.gets_tags then m.tags else m.tags || array(
+                         select t.tag from unnest($10::text[]) with ordinality as t (tag, place)
+                         where t.tag <> all(m.tags) order by t.place) end,
+                     -- With other tags other maintenance windows cover it, as change.rs has it.
+                     held_until = case when g.gets_tags and m.held_until is not null
+                         then least(m.held_until, $2) else m.held_until end,
+                     due_at = case when g.gets_tags and m.held_until is not null and m.paused_at is null
+                         then least(m.due_at, $2) else m.due_at end,
                      edited_at = $2, schedule_version = schedule_version + 1, revision = revision + 1
-                 from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::bool[])
-                     as g (monitor_id, name, kind, cron, timezone, next_slot, expects_otherwise)
+                 from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::bool[],
+                                 $11::bool[])
+                     as g (monitor_id, name, kind, cron, timezone, next_slot, expects_otherwise, gets_tags)
                  where m.monitor_id = g.monitor_id and m.tenant = $1",
                 &[
                     (&self.tenant.0, Type::TEXT),
@@ -190,6 +205,8 @@ impl Import<'_> {
                     (&columns.timezones, Type::TEXT_ARRAY),
                     (&columns.next_slots, Type::TIMESTAMPTZ_ARRAY),
                     (&expect_otherwise, Type::BOOL_ARRAY),
+                    (&tags, Type::TEXT_ARRAY),
+                    (&get_tags, Type::BOOL_ARRAY),
                 ],
             )
             .await?;
@@ -232,7 +249,7 @@ impl Import<'_> {
                 slots.push(format!("{{{}}}", found.join(",")));
             }
             if is_done {
-                break;
+                return Ok(());
             }
             self.transaction
                 .query_typed(
@@ -246,7 +263,8 @@ impl Import<'_> {
                 )
                 .await?;
         }
-        Ok(())
+        // late-check is far behind; what it has judged need not be judged here.
+        Err(ApiError::busy())
     }
 
     /// Gives those that expect something else than before their slots, and says when they are due: `expect` for many.
@@ -291,7 +309,7 @@ impl Import<'_> {
                      where m.tenant = $1
                  )
                  update monitor m set
-                     refill_at = r.refill_at,
+                     refill_at = r.refill_at, put_off_from = null,
                      due_at = case when m.paused_at is not null then m.resumes_at else least(
                          slot_deadline(m), r.refill_at, m.held_until,
                          case when m.open_jobs > 0 then (

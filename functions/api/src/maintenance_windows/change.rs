@@ -10,7 +10,7 @@ use super::read::{ShownWindow, one_window};
 use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::requests::{Caller, Fields, Given, Ids};
-use crate::turns::{Limited, before_a_connection, take_turns};
+use crate::turns::{Made, before_a_connection, take_turns};
 
 pub(crate) async fn change(
     State(app): State<App>,
@@ -31,7 +31,7 @@ pub(crate) async fn change(
     let turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
+    take_turns(&*transaction, &tenant, Made::MaintenanceWindows).await?;
     let rows = transaction
         .query_typed(
             "select name, cron, timezone, duration, starts, monitor_ids, tags

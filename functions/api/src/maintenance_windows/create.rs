@@ -12,7 +12,7 @@ use crate::App;
 use crate::answers::{ApiError, ApiResult, Data};
 use crate::auth::Tenant;
 use crate::requests::{Caller, Fields};
-use crate::turns::{Limited, before_a_connection, take_turns};
+use crate::turns::{Made, before_a_connection, take_turns};
 
 /// Windows of a tenant.
 const MOST: i64 = 200;
@@ -37,7 +37,7 @@ pub(crate) async fn create(
     let _turn = before_a_connection().await?;
     let mut client = app.pool.get().await?;
     let transaction = client.transaction().await?;
-    take_turns(&*transaction, &tenant, Limited::MaintenanceWindows).await?;
+    take_turns(&*transaction, &tenant, Made::MaintenanceWindows).await?;
     // The monitors before any window, as who deletes one has it.
     none_is_missing(&window.monitor_ids, &existing(&*transaction, &tenant, &window.monitor_ids).await?)?;
     make_room(&*transaction, &tenant, now).await?;

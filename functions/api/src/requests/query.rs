@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::{Fields, read_instant, wrong};
+use super::{Fields, is_close, read_instant, wrong};
 use crate::App;
 use crate::answers::ApiResult;
 
@@ -36,6 +36,19 @@ impl Query {
             (_, Some(_)) => Err(wrong(name, &"it is given twice")),
             (value, None) => Ok(value),
         }
+    }
+
+    /// For what changes so much that a misspelt parameter must not be taken for an absent one.
+    pub(crate) fn only(&self, known: &[&str]) -> ApiResult<()> {
+        let Some((name, _)) = self.0.iter().find(|(name, _)| !known.contains(&name.as_str())) else {
+            return Ok(());
+        };
+        let shown: String = name.chars().take(64).collect();
+        let why = match known.iter().find(|known| is_close(known, name)) {
+            Some(meant) => format!("there is no such parameter: did you mean '{meant}'?"),
+            None => format!("there is no such parameter; there are {}", known.join(", ")),
+        };
+        Err(wrong(&shown, &why))
     }
 
     /// 1 or 0.

@@ -116,15 +116,43 @@ fn check_field(
     }
 }
 
-/// Users that jobs of the system run as, and of which none is also a program that a crontab calls.
+/// Users as which jobs of the system run, and after whom programs are seldom called: CERN's ROOT is, with options.
 const USERS: [&str; 3] = ["root", "www-data", "nobody"];
 
-/// Whether a user seems to stand before the command, as in `/etc/crontab` and `/etc/cron.d`. (CERN's ROOT is called
-/// `root` too, with options.)
+/// Others, who are taken for users only where a path, a test or a condition follows.
+const OTHER_USERS: [&str; 22] = [
+    "amavis",
+    "apache",
+    "backup",
+    "daemon",
+    "debian-spamd",
+    "git",
+    "jenkins",
+    "list",
+    "logcheck",
+    "mail",
+    "man",
+    "munin",
+    "mysql",
+    "nagios",
+    "news",
+    "nginx",
+    "postgres",
+    "proxy",
+    "smmsp",
+    "uucp",
+    "vmail",
+    "zabbix",
+];
+
+/// Whether a user seems to stand before the command, as in `/etc/crontab` and `/etc/cron.d`.
 pub(super) fn names_a_user(line: &str) -> bool {
     let Ok(split) = split(line) else { return false };
     let (user, command) = next_word(split.rest);
-    USERS.contains(&user) && command.starts_with(|c| !"-<>|&;\r".contains(c)) && check(&split.times).is_ok()
+    let is_user = USERS.contains(&user) && command.starts_with(|c| !"-<>|&;\r".contains(c))
+        || OTHER_USERS.contains(&user)
+            && ["/", "[ ", "test ", "if "].iter().any(|begin| command.starts_with(begin));
+    is_user && check(&split.times).is_ok()
 }
 
 /// The beginning of a text that somebody wrote, fit for a sentence.
@@ -165,6 +193,9 @@ mod tests {
             ("0 3 * * * /usr/bin/root a", false),
             ("0 3 * * * rootkit-check a", false),
             ("0 3 * * * mysql shop", false),
+            ("*/10 * * * * postgres /usr/bin/pg_backup", true),
+            ("2 * * * * logcheck if [ -x /usr/sbin/logcheck ]; then nice /usr/sbin/logcheck; fi", true),
+            ("2 * * * * backup --all", false),
             ("# 0 3 * * * root a", false),
             ("61 3 * * * root a", false),
             ("A=root a", false),

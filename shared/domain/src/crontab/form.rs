@@ -81,17 +81,23 @@ pub(super) fn unwrapped(line: &str, shell: &str) -> Option<(String, Uuid)> {
         false => rest.strip_suffix(' ')?.strip_suffix(CURL)?.strip_suffix(AFTER)?,
     };
     let start = format!("{CURL_BEFORE} {base_url}/ping/{ping_id}/start || :; ");
-    let rest = rest.strip_prefix(&start).unwrap_or(rest);
+    let without_start = rest.strip_prefix(&start);
+    let rest = without_start.unwrap_or(rest);
     let command = match sends_output {
         true => rest.strip_prefix(MAKE_FILE)?.strip_prefix(BEFORE_WITH_OUTPUT)?,
         false => rest.strip_prefix(BEFORE)?,
     };
-    Some((out_of_parentheses(command, shell), ping_id))
+    let command = out_of_parentheses(command, shell);
+    // Somebody may have put more into it that only looks as if it were within: ( a ) && ( b ).
+    let form = Form { announces: without_start.is_some(), sends_output };
+    (wrapped(&command, form, shell, base_url, ping_id) == line).then_some((command, ping_id))
 }
 
 fn in_parentheses(command: &str, shell: &str) -> String {
     // What looks as if it had been quoted is quoted, so that there is one way back.
-    if is_plain(command) && !command.starts_with(&opening(shell)) {
+    // To zsh more characters have a meaning, { and } among them.
+    let is_zsh = shell.ends_with("zsh");
+    if is_plain(command) && !is_zsh && !command.starts_with(&opening(shell)) {
         return command.to_owned();
     }
     format!("{}{}'", opening(shell), command.replace('\'', r"'\''"))
@@ -139,6 +145,13 @@ mod tests {
     }
 
     #[test]
+    fn for_zsh_every_command_stands_in_quotes() {
+        let line = wrapped("echo {a,b}", FORMS[1], "/bin/zsh", BASE, Uuid::nil());
+        assert!(line.starts_with("( /bin/zsh -c 'echo {a,b}' ); s=$?; curl "), "{line}");
+        assert_eq!(unwrapped(&line, "/bin/zsh"), Some(("echo {a,b}".to_owned(), Uuid::nil())));
+    }
+
+    #[test]
     fn what_was_wrapped_comes_back() {
         let id = Uuid::from_u128(7);
         for command in [
@@ -167,6 +180,25 @@ mod tests {
         }
         for line in ["", "true", "( true ); s=$?; curl", "é".repeat(40).as_str(), END] {
             assert_eq!(unwrapped(line, "/bin/sh"), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_into_which_somebody_put_more_is_not_ours_any_more() {
+        let line = wrapped("a", FORMS[0], "/bin/sh", BASE, Uuid::from_u128(7));
+        assert!(unwrapped(&line, "/bin/sh").is_some());
+        for (from, to) in [
+            ("( a )", "( a ) && ( b )"),
+            ("( a )", "( a ); ( b )"),
+            ("( a )", "( a ) > log"),
+            ("( a )", "( a # )"),
+            ("( a )", "( a"),
+            ("-m 10", "-m 30"),
+            ("exit $s", "exit $s > log"),
+        ] {
+            let edited = line.replace(from, to);
+            assert_ne!(edited, line);
+            assert_eq!(unwrapped(&edited, "/bin/sh"), None, "{edited}");
         }
     }
 

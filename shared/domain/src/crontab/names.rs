@@ -1,11 +1,45 @@
 //! What a job is called.
 
+use super::SHELLS;
 use super::fields;
-use super::plain::unescaped;
+use super::words::{Simple, Then, simple_commands};
 
 /// The longest name that is made, in characters.
 const LONGEST: usize = 100;
 const LONGEST_OF_COMMAND: usize = 60;
+
+/// What only prepares the command that a line is about, or asks whether it shall run.
+const PREPARING: [&str; 18] = [
+    "[", "[[", "test", "command", "which", "type", "sleep", "source", ".", "set", "trap", "export", "umask",
+    "ulimit", "cd", ":", "true", "exec",
+];
+
+/// Words before a command that begin something bigger.
+const RESERVED: [&str; 9] = ["if", "then", "else", "elif", "while", "until", "do", "{", "!"];
+
+/// Programs that run another one: which of their options (of one letter) take a value, and how many words stand before
+/// the other one's name.
+const RUNNERS: [(&str, &str, usize); 16] = [
+    ("nice", "n", 0),
+    ("ionice", "cn", 0),
+    ("chrt", "", 1),
+    ("flock", "wE", 1),
+    ("timeout", "ks", 1),
+    ("sudo", "ugCp", 0),
+    ("doas", "uC", 0),
+    ("env", "uC", 0),
+    ("nohup", "", 0),
+    ("setsid", "", 0),
+    ("chronic", "", 0),
+    ("cronic", "", 0),
+    ("sshpass", "pfd", 0),
+    ("stdbuf", "ioe", 0),
+    ("exec", "a", 0),
+    ("time", "fo", 0),
+];
+
+/// Programs whose first argument says more than their name.
+const INTERPRETERS: [&str; 8] = ["python", "python2", "python3", "php", "perl", "ruby", "node", "java"];
 
 /// The name that a comment gives to the line below it, unless it is something else: a line that was switched off, an
 /// ornament, the heading of the columns.
@@ -27,64 +61,127 @@ fn is_switched_off(text: &str) -> bool {
     is_setting || fields::split(text).is_ok_and(|split| fields::check(&split.times).is_ok())
 }
 
-/// The file name of the program, and its first argument that is no option.
+/// The program that a line is about, with an argument that tells it from others. Names stand in alerts, so nothing that
+/// may be a secret is in them: no value of an option, no setting, and of a URL its host.
 pub(super) fn of_command(command: &str) -> String {
-    let command = unescaped(command, "%");
-    let words = words(&command);
-    let is_setting = |word: &&String| {
-        word.split_once('=').is_some_and(|(name, _)| {
-            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        })
-    };
-    let mut words = words.iter().skip_while(is_setting);
-    let Some(program) = words.next() else { return shortened(&command, LONGEST_OF_COMMAND) };
-    let mut arguments = words.clone().filter(|word| !word.starts_with('-'));
-    let argument = arguments.next().or(words.next());
-    let file = program.rsplit('/').next().unwrap_or(program);
-    let name = match argument {
-        Some(argument) => format!("{file} {argument}"),
-        None => file.to_owned(),
-    };
-    if name.trim().is_empty() {
-        shortened(&command, LONGEST_OF_COMMAND)
-    } else {
-        shortened(&name, LONGEST_OF_COMMAND)
-    }
+    let all = simple_commands(command);
+    let called: Vec<&[String]> = all.iter().map(called).filter(|words| !words.is_empty()).collect();
+    let is_more = |words: &&&[String]| words.first().is_some_and(|one| !PREPARING.contains(&one.as_str()));
+    let Some(words) = called.iter().find(is_more).or(called.first()) else { return "job".to_owned() };
+    let name = named(words);
+    if name.is_empty() { "job".to_owned() } else { shortened(&name, LONGEST_OF_COMMAND) }
 }
 
-/// The words of the first command that is more than a change of folder, without quotes.
-fn words(command: &str) -> Vec<String> {
-    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
-    let mut chars = command.chars().peekable();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), _) if open == c => quote = None,
-            (Some('\''), _) => word.push(c),
-            (None, '\'' | '"') => quote = Some(c),
-            (_, '\\') => word.extend(chars.next()),
-            (Some(_), _) => word.push(c),
-            (None, ' ' | '\t') => end_word(&mut words, &mut word),
-            // What is written to is no argument; nor is the number before it.
-            (None, '<' | '>') => break,
-            (None, ';' | '&' | '|' | '(' | ')' | '{' | '}') => {
-                end_word(&mut words, &mut word);
-                let is_beside = words.is_empty() || words.first().is_some_and(|first| first == "cd");
-                if !is_beside || chars.peek().is_none() {
-                    break;
-                }
-                words.clear();
+/// From the program's name on, without what runs it.
+fn called(simple: &Simple) -> &[String] {
+    let mut words = simple.words.as_slice();
+    while let Some((first, rest)) = words.split_first() {
+        let runner = RUNNERS.iter().find(|(name, ..)| file_name(first) == *name);
+        if let Some((_, with_value, before)) = runner {
+            let inner = behind_options(rest, with_value, *before);
+            // By itself it is the program.
+            if inner.is_empty() {
+                break;
             }
-            (None, _) => word.push(c),
+            words = inner;
+        } else if RESERVED.contains(&first.as_str()) || is_setting(first) {
+            words = rest;
+        } else {
+            break;
         }
     }
-    end_word(&mut words, &mut word);
     words
 }
 
-fn end_word(words: &mut Vec<String>, word: &mut String) {
-    if !word.is_empty() {
-        words.push(std::mem::take(word));
+fn behind_options<'a>(mut words: &'a [String], with_value: &str, mut before: usize) -> &'a [String] {
+    while let Some((first, rest)) = words.split_first() {
+        words = match first.strip_prefix('-') {
+            // Its value stands in the next word, if it has one.
+            Some(letter) if letter.len() == 1 && with_value.contains(letter) => {
+                rest.get(1..).unwrap_or_default()
+            }
+            Some(_) => rest,
+            None if is_setting(first) => rest,
+            None if before > 0 => {
+                before -= 1;
+                rest
+            }
+            None => break,
+        };
     }
+    words
+}
+
+fn named(words: &[String]) -> String {
+    let Some((program, arguments)) = words.split_first() else { return String::new() };
+    let file = file_name(program);
+    if SHELLS.contains(&file)
+        && let [option, text, ..] = arguments
+        && option.starts_with('-')
+        && option.ends_with('c')
+    {
+        // It is about what the shell runs; once is enough.
+        let inner = simple_commands(text);
+        let called: Vec<&[String]> = inner.iter().map(called).collect();
+        let is_more =
+            |words: &&&[String]| words.first().is_some_and(|one| !PREPARING.contains(&one.as_str()));
+        return called.iter().find(is_more).map_or_else(|| file.to_owned(), |words| of_program(words));
+    }
+    if (INTERPRETERS.contains(&file) || SHELLS.contains(&file))
+        && arguments.first().is_some_and(|script| !script.starts_with('-'))
+    {
+        return of_program(arguments);
+    }
+    of_program(words)
+}
+
+fn of_program(words: &[String]) -> String {
+    let Some((program, arguments)) = words.split_first() else { return String::new() };
+    let file = file_name(program);
+    match telling(arguments) {
+        Some(argument) => format!("{file} {argument}"),
+        None => file.to_owned(),
+    }
+}
+
+/// The host of a URL, else the first word, else a path: behind an option any other word may be its value.
+fn telling(arguments: &[String]) -> Option<&str> {
+    let host = arguments.iter().find_map(|word| {
+        let (_, rest) = word.split_once("://")?;
+        let authority = rest.split(['/', '?', '#']).next()?;
+        authority.rsplit('@').next().filter(|host| !host.is_empty())
+    });
+    let may_be_shown = |word: &&String| !word.contains(['=', '@', '?', '&']) && word.as_str() != "/dev/null";
+    let first = || arguments.first().filter(|word| !word.starts_with('-')).filter(may_be_shown);
+    let path = || {
+        let is_path = |word: &&String| ["/", "./", "../", "~/"].iter().any(|begin| word.starts_with(begin));
+        arguments.iter().filter(is_path).find(may_be_shown)
+    };
+    host.or_else(|| first().or_else(path).map(String::as_str))
+}
+
+fn file_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
+}
+
+fn is_setting(word: &str) -> bool {
+    word.split_once('=').is_some_and(|(name, _)| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
+
+/// Whether the command ends with the status of a test that says no, which is no failure of anything: `[ ... ] && job`.
+pub(super) fn ends_with_a_test(command: &str) -> bool {
+    let all = simple_commands(command);
+    let is_test = |simple: &Simple| {
+        let program = simple.words.first().map_or("", String::as_str);
+        ["[", "[[", "test", "command", "which", "type", "pgrep", "pidof"].contains(&file_name(program))
+    };
+    let Some((last, before)) = all.split_last() else { return false };
+    before.first().is_some_and(|first| is_test(first) && first.then == Then::And)
+        && before.iter().all(|one| matches!(one.then, Then::And | Then::Pipe))
+        && last.then == Then::Other
+        && !command.trim_end().ends_with('&')
 }
 
 /// In one line, with one space between words.
@@ -120,23 +217,82 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_called_by_its_program_and_first_argument() {
+    fn a_command_is_called_by_its_program_and_what_tells_it_from_others() {
         for (command, name) in [
             ("/usr/local/bin/backup.sh", "backup.sh"),
-            ("/usr/bin/php /var/www/artisan schedule:run >> /dev/null 2>&1", "php /var/www/artisan"),
+            ("/usr/bin/php /var/www/artisan schedule:run >> /dev/null 2>&1", "artisan schedule:run"),
+            ("/usr/bin/php -f /var/www/nextcloud/cron.php", "php /var/www/nextcloud/cron.php"),
+            ("python3 /srv/app/manage.py clearsessions", "manage.py clearsessions"),
             ("run-parts --report /etc/cron.daily", "run-parts /etc/cron.daily"),
             ("cd / && run-parts --report /etc/cron.hourly", "run-parts /etc/cron.hourly"),
             ("cd /srv", "cd /srv"),
-            ("A=1 B='2 3' \"/opt/my job/run\" -v", "run -v"),
-            ("( sleep 5; echo )", "sleep 5"),
+            ("A=1 B='2 3' \"/opt/my job/run\" -v", "run"),
+            ("( sleep 5; echo )", "echo"),
+            ("sleep 5", "sleep 5"),
             ("date +\\%F > f", "date +%F"),
             ("echo hi>f", "echo hi"),
-            ("A=1", "A=1"),
-            ("'", "'"),
-            (";", ";"),
+            ("docker exec web ./x", "docker exec"),
+            ("nice -n 19 ionice -c2 -n7 borg create /srv", "borg create"),
+            ("flock -n /tmp/sync.lock rsync -a /a b:/c", "rsync /a"),
+            ("timeout -k 5 3600 /opt/job one", "job one"),
+            ("sudo -u www-data php /var/www/cron.php", "cron.php"),
+            ("sleep $((RANDOM \\% 60)); certbot renew -q", "certbot renew"),
+            ("[ \"$(date +\\%d -d tomorrow)\" = 01 ] && /opt/monthly", "monthly"),
+            (
+                "test -x /usr/sbin/anacron || ( cd / && run-parts --report /etc/cron.daily )",
+                "run-parts /etc/cron.daily",
+            ),
+            ("if [ -x /usr/bin/mrtg ]; then /usr/bin/mrtg /etc/mrtg.cfg; fi", "mrtg /etc/mrtg.cfg"),
+            ("bash -lc 'cd /srv && ./run.sh fast'", "run.sh fast"),
+            ("report.sh   # daily report", "report.sh"),
+            ("wget -q -O /dev/null https://example.com/cron.php", "wget example.com"),
+            ("", "job"),
+            ("A=1", "job"),
+            ("'", "job"),
+            (";", "job"),
+            ("$(cat /etc/command)", "job"),
         ] {
             assert_eq!(of_command(command), name, "{command}");
         }
         assert!(of_command(&format!("echo {}", "x".repeat(500))).len() <= 60);
+    }
+
+    #[test]
+    fn a_test_that_says_no_is_told_from_a_failure() {
+        for (command, is_one) in [
+            ("[ -x /opt/a ] && /opt/a", true),
+            ("test $(date +\\%u) -eq 1 && /opt/a --b > log 2>&1", true),
+            ("command -v a > /dev/null && a && b | c", true),
+            ("[ -x /opt/a ] || exit 0; /opt/a", false),
+            ("[ -x /opt/a ] && /opt/a || true", false),
+            ("[ -x /opt/a ] && /opt/a; exit 0", false),
+            ("if [ -x /opt/a ]; then /opt/a; fi", false),
+            ("[ -x /opt/a ] && /opt/a &", false),
+            ("/opt/a && [ -e b ]", false),
+            ("[ -x /opt/a ]", false),
+            ("", false),
+        ] {
+            assert_eq!(ends_with_a_test(command), is_one, "{command}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_a_command_is_not_in_its_name() {
+        for (command, name) in [
+            ("mysqldump -pS3cret > /b/all.sql", "mysqldump"),
+            ("mysqldump -u root --password=S3cret shop", "mysqldump"),
+            ("curl -u admin:S3cret https://example.com/a", "curl example.com"),
+            ("curl 'https://example.com/cron.php?key=S3cret'", "curl example.com"),
+            ("curl https://admin:S3cret@example.com/cron", "curl example.com"),
+            ("wget 'https://example.com?key=S3cret'", "wget example.com"),
+            ("sshpass -p S3cret rsync -a /a b:/c", "rsync /a"),
+            ("env TOKEN=S3cret /usr/local/bin/job", "job"),
+            ("TOKEN=S3cret", "job"),
+            ("tool --token S3cret /srv", "tool /srv"),
+            ("tool token=S3cret", "tool"),
+            ("mongodump mongodb://admin:S3cret@db/shop", "mongodump db"),
+        ] {
+            assert_eq!(of_command(command), name, "{command}");
+        }
     }
 }

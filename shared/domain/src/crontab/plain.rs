@@ -14,6 +14,8 @@ const RESERVED: [&str; 22] = [
 pub(super) fn is_plain(command: &str) -> bool {
     // In parentheses $$ is still the shell around them, which would be killed in the command's place.
     !command.contains("$$")
+        // To some shells other blanks are blanks too.
+        && !command.contains(|c: char| c.is_whitespace() && c != ' ' && c != '\t')
         // Some crons take one of two backslashes away, and all of them the one before a percent sign.
         && reads_to_its_end(command)
         && reads_to_its_end(&unescaped(command, "%"))
@@ -321,6 +323,7 @@ mod tests {
             "$( )",
             "kill $$",
             "a\rb",
+            "a\u{3000}#b",
             // Where cron takes a backslash away, the quote is one.
             "echo \\\\'a b'",
             "echo \\\\'a",

@@ -1,3 +1,4 @@
+use super::reader::LONGEST_VALUE;
 use super::*;
 
 const BASE: &str = "https://cronmon.example";
@@ -20,13 +21,17 @@ fn read(text: &str) -> Crontab {
 }
 
 /// With ping ids that are the numbers of the jobs.
+fn pings(crontab: &Crontab) -> Vec<Ping<'static>> {
+    ids(crontab).into_iter().map(|id| Ping { id, why: None }).collect()
+}
+
 fn ids(crontab: &Crontab) -> Vec<Uuid> {
     (0..crontab.jobs.len()).map(|n| Uuid::from_u128(n as u128)).collect()
 }
 
 fn written(text: &str) -> String {
     let crontab = read(text);
-    crontab.written(&ids(&crontab), &[], &[])
+    crontab.written(&pings(&crontab), &[], &[])
 }
 
 /// As it is short to read.
@@ -67,22 +72,22 @@ fn jobs_are_rewritten_and_everything_else_stays() {
         shown(text),
         "# a\nMAILTO=root\n\n  0 3 * * *\t ( backup --all  ) -> 0\n@daily  ( b ) -> 1%in%put\n"
     );
-    assert_eq!(names(text), ["backup --all", "b"]);
+    assert_eq!(names(text), ["backup", "b"]);
 }
 
 #[test]
 fn what_was_written_is_read_back() {
     let text = "# first\n0 3 * * * a\n# second\n1 3 * * * b # odd\n\n@reboot c%d\nhello\n0 3 * * *\n# e\n61 * * * * f\n";
     let once = read(text);
-    let rewritten = once.written(&ids(&once), &[], &["gone: x".to_owned()]);
+    let rewritten = once.written(&pings(&once), &[], &["gone: x".to_owned()]);
     for form in [(true, false), (false, false), (true, true), (false, true)] {
         let form = Form { announces: form.0, sends_output: form.1 };
         let asked = Asked { form, ..asked() };
         let first = Crontab::read(rewritten.clone(), asked.clone(), now()).unwrap();
         assert_eq!(first.jobs.iter().map(|job| job.ping_id.unwrap()).collect::<Vec<_>>(), ids(&once));
-        let again = Crontab::read(first.written(&ids(&once), &[], &[]), asked.clone(), now()).unwrap();
-        let back = Crontab::read(again.written(&ids(&once), &[], &[]), self::asked(), now()).unwrap();
-        assert_eq!(back.written(&ids(&once), &[], &["gone: x".to_owned()]), rewritten);
+        let again = Crontab::read(first.written(&pings(&once), &[], &[]), asked.clone(), now()).unwrap();
+        let back = Crontab::read(again.written(&pings(&once), &[], &[]), self::asked(), now()).unwrap();
+        assert_eq!(back.written(&pings(&once), &[], &["gone: x".to_owned()]), rewritten);
         for (read, original) in again.jobs.iter().zip(&once.jobs) {
             let (read, original) = (
                 (&read.name, &read.command, &read.input),
@@ -154,12 +159,16 @@ fn what_cannot_be_a_job_is_left_and_why_is_said() {
         ("0 3 * * * -q a", "its command begins with '-'"),
         ("SHELL=/bin/fish\n0 3 * * * a", "the shell '/bin/fish'"),
         ("SHELL=\n0 3 * * * a", "the shell ''"),
+        ("SHELL=/bin/yash\n0 3 * * * a", "the shell '/bin/yash'"),
         ("CRON_TZ=Mars/Olympus\n0 3 * * * a", "timezone 'Mars/Olympus' is not"),
         ("0 3 * * * curl https://cronmon.example/ping/x", "it pings CronMon already"),
         (&format!("0 3 * * * echo {}", "x".repeat(900)), "with pings its command would be longer"),
         (&format!("0 3 * * * echo {}", "x".repeat(2_000_000)), "with pings its command would be longer"),
         (&format!("0 3 * * * {}", "(".repeat(900)), "with pings its command would be longer"),
-        ("\u{feff}0 3 * * * a", "'\u{feff}0' is not a minute"),
+        ("\u{feff}0 3 * * * a", "a byte order mark stands before it"),
+        ("0 3 * * * date +%F > f", "cron ends its command at the first %"),
+        ("0 3 * * * printf \"%s\" a", "cron ends its command at the first %"),
+        ("0 3 * * * tar czf '/b/%d.tgz' /srv", "cron ends its command at the first %"),
     ] {
         let text = format!("{line}\n");
         let reasons = reasons(&text);
@@ -175,7 +184,9 @@ fn a_user_stays_before_the_command() {
     let read = |text: &str| Crontab::read(text.to_owned(), asked.clone(), now()).unwrap();
     let crontab = read("17 * * * *\troot    cd / && run-parts --report /etc/cron.hourly\n");
     assert_eq!(crontab.jobs[0].name, "run-parts /etc/cron.hourly");
-    assert!(crontab.written(&ids(&crontab), &[], &[]).starts_with("17 * * * *\troot    ( cd / && run-parts"));
+    assert!(
+        crontab.written(&pings(&crontab), &[], &[]).starts_with("17 * * * *\troot    ( cd / && run-parts")
+    );
     for line in ["0 3 * * * root\n", "0 3 * * * /usr/bin/backup --all\n"] {
         assert_eq!((read(line).jobs.len(), read(line).left.len()), (0, 1), "{line}");
     }
@@ -191,7 +202,7 @@ fn the_system_s_crontab_is_left_as_it_is_unless_somebody_says_what_it_is() {
     {
         let asked = Asked { has_users: Some(has_users), ..asked() };
         let crontab = Crontab::read(text.to_owned(), asked, now()).unwrap();
-        let written = crontab.written(&ids(&crontab), &[], &[]);
+        let written = crontab.written(&pings(&crontab), &[], &[]);
         assert!(commands.iter().all(|command| written.contains(command)), "{written}");
         // Sent again without a word about it.
         assert_eq!(read(&written).jobs.len(), if has_users { 0 } else { 2 });
@@ -201,17 +212,17 @@ fn the_system_s_crontab_is_left_as_it_is_unless_somebody_says_what_it_is() {
 #[test]
 fn a_command_that_is_too_long_for_two_pings_has_one() {
     let asked = Asked { form: Form { announces: true, sends_output: false }, ..asked() };
-    for (length, pings) in [(600, 2), (800, 1), (900, 0)] {
+    for (length, times) in [(600, 2), (800, 1), (900, 0)] {
         let text = format!("0 3 * * * echo {}\n", "x".repeat(length));
         let crontab = Crontab::read(text, asked.clone(), now()).unwrap();
-        let written = crontab.written(&ids(&crontab), &[], &[]);
-        assert_eq!(written.matches("/ping/").count(), pings, "{written}");
+        let written = crontab.written(&pings(&crontab), &[], &[]);
+        assert_eq!(written.matches("/ping/").count(), times, "{written}");
         assert_eq!(
             written.starts_with("# cronmon: the command is too long for a ping before it"),
-            pings == 1
+            times == 1
         );
         let again = Crontab::read(written.clone(), asked.clone(), now()).unwrap();
-        assert_eq!(again.written(&ids(&crontab), &[], &[]), written);
+        assert_eq!(again.written(&pings(&crontab), &[], &[]), written);
     }
 }
 
@@ -257,4 +268,78 @@ fn more_lines_than_are_read_are_refused() {
     let text = "@daily a\n".repeat(MOST_LINES);
     assert_eq!(read(&text).jobs.len(), MOST_LINES);
     assert_eq!(Crontab::read(text + "@daily a\n", asked(), now()).unwrap_err(), TooMany);
+}
+
+#[test]
+fn what_was_written_is_given_back_without_pings() {
+    let text = "# a\nMAILTO=x\n0 3 * * *\ta # b \n\n@daily  c%in\nhello\n# d\n0 4 * * * [ -x e ] && e\n";
+    for form in [(true, false), (false, false), (true, true), (false, true)] {
+        let form = Form { announces: form.0, sends_output: form.1 };
+        let crontab = Crontab::read(text.to_owned(), Asked { form, ..asked() }, now()).unwrap();
+        let rewritten = crontab.written(&pings(&crontab), &["above".to_owned()], &["below".to_owned()]);
+        assert_ne!(rewritten, text);
+        assert_eq!(read(&rewritten).without_pings(), text);
+    }
+    for text in ["", "#", "\n", "hello", "0 3 * * * a\n"] {
+        assert_eq!(read(text).without_pings(), text);
+    }
+}
+
+#[test]
+fn what_there_is_to_know_stands_above_the_comment_that_names_the_job() {
+    let crontab = read("# a\n0 3 * * * [ -x b ] && b\n@reboot c\n");
+    let notes = [Some("what the caller says"), None];
+    let pings: Vec<Ping<'_>> = notes.map(|why| Ping { id: Uuid::nil(), why }).into();
+    let written = crontab.written(&pings, &["above".to_owned()], &["below".to_owned()]);
+    let lines: Vec<String> = written.lines().map(|line| line.chars().take(40).collect()).collect();
+    assert_eq!(
+        lines,
+        [
+            "# cronmon: above",
+            "# cronmon: what the caller says",
+            "# cronmon: when the test says no, its st",
+            "# a",
+            "0 3 * * * ( [ -x b ] && b ); s=$?; curl ",
+            "# cronmon: @reboot has no schedule: a st",
+            "@reboot ( c ); s=$?; curl -fsS -m 10 --r",
+            "# cronmon: below",
+        ]
+    );
+}
+
+#[test]
+fn a_line_that_is_left_says_where_it_pings() {
+    let [a, b] = [1, 2].map(Uuid::from_u128);
+    let crontab =
+        read(&format!("0 3 * * * curl {BASE}/ping/{a}/start; x; curl {BASE}/ping/{b}; curl {BASE}/ping/x\n"));
+    assert_eq!(crontab.left[0].ping_ids, [a, b]);
+}
+
+/// A guess that nobody understands is none.
+#[test]
+fn a_zone_of_commands_that_is_no_iana_zone_is_not_looked_at() {
+    assert_eq!(
+        schedules("TZ=UTC0\n0 1 * * * a\nTZ=:/etc/localtime\n0 1 * * * a\n", None),
+        ["0 1 * * * none, Unknown"; 2]
+    );
+}
+
+/// As large as a body may be: it is read in bounded time, and each setting is kept once.
+#[test]
+fn a_crontab_that_is_made_to_cost_much_does_not() {
+    let huge = format!("/{}/sh", "a".repeat(3_900_000));
+    let reasons = reasons(&format!("SHELL={huge}\n{}", "@daily a\n".repeat(MOST_LINES)));
+    assert_eq!(reasons.len(), MOST_LINES);
+    assert!(reasons[0].starts_with("the shell '/aaaa"), "{}", reasons[0]);
+    let path = format!("/{}/sh", "a".repeat(LONGEST_VALUE - 4));
+    assert_eq!(read(&format!("SHELL={path}\n{}", "@daily a\n".repeat(MOST_LINES))).jobs.len(), MOST_LINES);
+
+    let lines: String =
+        (0..MOST_LINES).map(|n| format!("{},{} {} 31 2 * a\n", n % 60, n / 60 % 60, n / 3_600)).collect();
+    let never = read(&format!("CRON_TZ={huge}\n{lines}"));
+    assert!(never.left[0].why.starts_with("timezone '/aaaa"), "{}", never.left[0].why);
+    let never = read(&lines);
+    assert_eq!((never.jobs.len(), never.left.len()), (0, MOST_LINES));
+    assert!(never.left[0].why.starts_with("cron never comes true"));
+    assert!(never.left[MOST_LINES - 1].why.contains("schedules never come true"));
 }
