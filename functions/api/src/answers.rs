@@ -202,6 +202,16 @@ impl ApiError {
         )
     }
 
+    /// Nobody came to it in time.
+    pub(crate) fn delayed(why: &impl std::fmt::Display) -> Self {
+        tracing::error!("{why}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Service Unavailable",
+            "The database did not come to it in time, and nothing was changed; try again in some seconds.",
+        )
+    }
+
     /// Again after so many seconds.
     pub(crate) fn too_often(retry_after: i32, description: String) -> Self {
         let refused = Self::new(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests", description);
@@ -228,12 +238,17 @@ impl ApiError {
     }
 }
 
+/// Rolled back for another's sake, no room, locked by somebody, no time left or told to end: classes of appendix A of
+/// PostgreSQL's manual.
+fn is_over_later(e: &tokio_postgres::Error) -> bool {
+    e.code().is_some_and(|code| ["40", "53", "55", "57"].iter().any(|class| code.code().starts_with(class)))
+}
+
 impl From<DatabaseError> for ApiError {
     fn from(e: DatabaseError) -> Self {
         match &e {
             DatabaseError::Pool(_) => Self::unavailable(&e),
-            // Locks, time, room: nothing that the request has to do with.
-            DatabaseError::Statement(_) if e.may_be_over_later() => Self::unavailable(&e),
+            DatabaseError::Statement(statement) if is_over_later(statement) => Self::delayed(&e),
             DatabaseError::Statement(_) | DatabaseError::Data(_) => Self::internal(&e),
         }
     }

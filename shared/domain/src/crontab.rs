@@ -75,6 +75,8 @@ pub struct Job {
     pub zone: ZoneIs,
     /// Where it pings already.
     pub ping_id: Option<Uuid>,
+    /// What its command pings by itself.
+    pub pings_by_hand: Vec<Uuid>,
     /// What there is to know about it.
     pub whys: Vec<&'static str>,
     pub form: Form,
@@ -215,7 +217,10 @@ impl Crontab {
                         written.extend([job.before.as_str(), &job.command, &job.input]);
                     }
                 }
-                other => self.push_other(&mut written, other),
+                other => {
+                    self.push_why_it_still_pings(&mut written, other);
+                    self.push_other(&mut written, other);
+                }
             }
             written.push('\n');
         }
@@ -236,13 +241,21 @@ impl Crontab {
                 ),
                 Line::Job(job) => {
                     if let (Some(job), Some(ping)) = (self.jobs.get(*job), pings.get(*job)) {
-                        let whys = ping.why.into_iter().chain(job.whys.iter().copied());
+                        let whys = ping.whys.iter().map(String::as_str).chain(job.whys.iter().copied());
                         notes.extend(whys.map(|why| (job.above, why.to_owned())));
                     }
                 }
             }
         }
         notes
+    }
+
+    fn push_why_it_still_pings(&self, written: &mut String, line: &Line) {
+        if let Line::Left(left) = line
+            && let Some(left) = self.left.get(*left).filter(|left| !left.ping_ids.is_empty())
+        {
+            push_note(written, &format!("the next line is left as it is: {}", left.why));
+        }
     }
 
     fn push_other(&self, written: &mut String, line: &Line) {
@@ -271,7 +284,7 @@ impl Crontab {
 #[derive(Debug, Clone, Copy)]
 pub struct Ping<'a> {
     pub id: Uuid,
-    pub why: Option<&'a str>,
+    pub whys: &'a [String],
 }
 
 impl Job {

@@ -124,3 +124,31 @@ async fn a_change_of_one_that_runs_or_is_paused_or_snoozed_or_failed_is_an_edit(
     let state = twins.state("resumed").await;
     assert_eq!((&state["paused_at"], &state["status"]), (&Value::Null, &json!("failed")));
 }
+
+/// By other tags another maintenance window may cover it, so what is held back is looked at again.
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_that_come_to_one_that_is_snoozed_are_an_edit_of_its_tags() {
+    let twins = Twins::new().await;
+    twins
+        .both(async |monitor| {
+            let path = format!("/monitors/{}/snooze", monitor["monitor_id"].as_str().unwrap());
+            let body = json!({ "seconds": 7200 });
+            assert_eq!(twins.cronmon.call(Method::POST, &path, Some(&body)).await.status, 200);
+            twins.cronmon.ping(monitor, "/fail").await;
+        })
+        .await;
+    assert!(twins.state("snoozed").await["held_until"].is_string());
+    twins.later(Duration::minutes(1));
+    let line = format!("# imported\n{BEFORE} echo a\n");
+    let data = import_in_detail(&twins.cronmon, "?tags=web1", line).await;
+    assert_eq!(results(&data), ["changed"]);
+    let path = format!("/monitors/{}", twins.by_hand["monitor_id"].as_str().unwrap());
+    let body = json!({
+        "name": "by hand", "expected_duration": null, "grace_duration": twins.by_hand["grace_duration"],
+        "tags": ["crontab", "web1"],
+    });
+    assert_eq!(twins.cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);
+    let state = twins.state("with tags").await;
+    assert!(instant(&state["held_until"]) <= twins.cronmon.now(), "{state}");
+    assert_eq!(twins.cronmon.read(&twins.imported).await["tags"], json!(["crontab", "web1"]));
+}

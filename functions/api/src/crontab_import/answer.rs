@@ -56,7 +56,7 @@ pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult
         .iter()
         .map(|planned| {
             let id = if is_there(planned) { planned.ping_id } else { Uuid::nil() };
-            Ping { id, why: planned.why.as_deref() }
+            Ping { id, whys: &planned.whys }
         })
         .collect();
     let text = crontab.written(&pings, &plan.warnings, &said_of_gone(plan));
@@ -65,7 +65,7 @@ pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult
             let is_there = is_there(planned);
             let expected = planned.schedule.and_then(|place| plan.expected.get(place));
             let schedule = expected.map_or(Value::Null, |expected| shown_schedule(&expected.schedule));
-            let whys = planned.why.as_deref().into_iter().chain(job.whys.iter().copied());
+            let whys = planned.whys.iter().map(String::as_str).chain(job.whys.iter().copied());
             ShownLine {
                 line: job.line,
                 result: planned.outcome.name(),

@@ -61,8 +61,11 @@ impl Expected {
 
     /// The same somewhat later.
     fn after(&self, now: DateTime<Utc>) -> Self {
-        let slots = self.slots.iter().copied().filter(|slot| *slot > now).collect();
-        Self { schedule: self.schedule.clone(), slots }
+        let slots: Vec<DateTime<Utc>> = self.slots.iter().copied().filter(|slot| *slot > now).collect();
+        match &self.schedule {
+            Schedule::Cron(cron) if slots.is_empty() => Self::of(cron, now, FEWEST_SLOTS),
+            schedule => Self { schedule: schedule.clone(), slots },
+        }
     }
 
     fn grace_duration(&self, announces: bool) -> i64 {

@@ -3,8 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use domain::Cron;
 use domain::crontab::{Crontab, Job, ZoneIs};
-use domain::{Cron, Schedule};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -35,9 +36,17 @@ pub(super) struct Planned {
     pub(super) shown_schedule: Option<Value>,
     /// Whether its beginning is pinged.
     pub(super) announces: bool,
+    /// Whether its zone is what was guessed, and not what it was already.
+    pub(super) is_in_a_guessed_zone: bool,
     /// Whether it gets those tags of the import that it lacks.
     pub(super) gets_tags: bool,
-    pub(super) why: Option<String>,
+    pub(super) whys: Vec<String>,
+}
+
+impl Planned {
+    pub(super) fn expects_otherwise(&self) -> bool {
+        matches!(self.outcome, Outcome::Created | Outcome::Changed { expects_otherwise: true })
+    }
 }
 
 #[derive(Debug)]
@@ -64,32 +73,32 @@ pub(super) fn plan(
     now: DateTime<Utc>,
 ) -> Plan {
     let mut matches = Matches::new(crontab, existing, tags);
-    matches.by_ping_id();
-    matches.by_name();
     let found = std::mem::take(&mut matches.found);
     let mut schedules = Schedules { crontab, expected, in_zones: HashMap::new(), now };
-    let mut numbers: HashMap<String, usize> = HashMap::new();
     let mut jobs = Vec::with_capacity(crontab.jobs.len());
-    for (job, found) in crontab.jobs.iter().zip(found) {
-        let found = match found {
-            Some(found) => Ok(found),
-            None => matches.by_slug(job, &mut numbers),
-        };
+    // The tags of monitors that get more.
+    let mut had: HashSet<&[String]> = HashSet::new();
+    for (place, (job, found)) in crontab.jobs.iter().zip(found).enumerate() {
         let mut planned = match found {
-            Ok(found) => for_existing(job, &mut schedules, found, tags),
-            Err(slug) => created(job, slug),
+            Some(found) => for_existing(job, &mut schedules, found, tags),
+            None => created(job, matches.new_slug(place, job)),
         };
-        planned.why = matches.passed_over(job, planned.ping_id).or(planned.why);
+        if planned.gets_tags {
+            had.extend(found.map(|found| found.tags.as_slice()));
+        }
+        planned.whys.splice(0..0, matches.passed_over(job, &planned.slug));
+        if matches.pings_by_hand(job) {
+            planned.whys.push("its command pings a monitor by itself too".to_owned());
+        }
         jobs.push(planned);
     }
     let mut named: HashSet<Uuid> = jobs.iter().map(|job| job.monitor_id).collect();
-    let pinged_by_hand = crontab.left.iter().flat_map(|left| &left.ping_ids);
-    named.extend(pinged_by_hand.filter_map(|id| matches.by_ping_id.get(id)).map(|one| one.monitor_id));
+    named.extend(matches.pinged_by_hand().map(|one| one.monitor_id));
     let tags: HashSet<&str> = tags.iter().map(String::as_str).collect();
     let is_of_this_import = |one: &&Existing| {
-        !named.contains(&one.monitor_id)
-            && one.tags.len() == tags.len()
-            && one.tags.iter().all(|tag| tags.contains(tag.as_str()))
+        let has_those =
+            one.tags.len() == tags.len() && one.tags.iter().all(|tag| tags.contains(tag.as_str()));
+        !named.contains(&one.monitor_id) && (has_those || had.contains(one.tags.as_slice()))
     };
     let mut gone: Vec<Existing> = existing.iter().filter(is_of_this_import).cloned().collect();
     gone.sort_by(|a, b| a.slug.cmp(&b.slug));
@@ -101,12 +110,12 @@ pub(super) fn plan(
 
 /// About the lines whose schedules are read in a zone that nobody gave.
 fn guesses(crontab: &Crontab, jobs: &[Planned]) -> Vec<String> {
-    let is_so = |zone: ZoneIs| {
-        let mut both = crontab.jobs.iter().zip(jobs);
-        both.any(|(job, planned)| {
-            job.zone == zone && planned.schedule == job.schedule && job.schedule.is_some()
-        })
-    };
+    let is_so =
+        |zone: ZoneIs| {
+            crontab.jobs.iter().zip(jobs).any(|(job, planned)| {
+                job.zone == zone && job.schedule.is_some() && planned.is_in_a_guessed_zone
+            })
+        };
     let mut guesses = Vec::new();
     if is_so(ZoneIs::Unknown) {
         let why = "no timezone was given: the schedules are read in UTC; ?timezone=Europe/Riga or a line CRON_TZ says another";
@@ -167,8 +176,9 @@ fn created(job: &Job, slug: String) -> Planned {
         schedule: job.schedule,
         shown_schedule: None,
         announces: job.form.announces,
+        is_in_a_guessed_zone: true,
         gets_tags: false,
-        why: None,
+        whys: Vec::new(),
     }
 }
 
@@ -182,44 +192,63 @@ fn for_existing(job: &Job, schedules: &mut Schedules<'_>, found: &Existing, tags
         schedule: None,
         shown_schedule: None,
         announces: job.form.announces,
+        is_in_a_guessed_zone: found.is_imported() && is_guess(job, found, schedules.crontab),
         gets_tags: false,
-        why: None,
+        whys: Vec::new(),
     };
+    let expects_otherwise = !found.has_that_of(job, schedules.crontab);
     if !found.is_imported() {
-        let line_s = job.schedule.and_then(|place| schedules.expected.get(place));
-        let is_same = found.has(line_s.map_or(&Schedule::None, |one| &one.schedule));
-        let but = if is_same { "" } else { ", and expects other times than the line" };
+        let but = if expects_otherwise { ", and expects other times than the line" } else { "" };
         let why = format!("the monitor '{}' was not made by an import: it is used as it is{but}", found.slug);
         return Planned {
             name: found.name.clone(),
             shown_schedule: Some(found.shown_schedule()),
-            why: Some(why),
+            whys: vec![why],
             ..planned
         };
     }
-    let schedule = schedules.for_existing(job, found);
-    let expected =
-        schedule.and_then(|place| schedules.expected.get(place)).map_or(&Schedule::None, |one| &one.schedule);
-    let expects_otherwise = !found.has(expected);
-    let gets_tags = lacks_tags(found, tags);
+    let gets_tags = tags.iter().any(|tag| !found.tags.contains(tag));
     let is_unchanged = !expects_otherwise && !gets_tags && found.name == job.name;
     let outcome = if is_unchanged { Outcome::Unchanged } else { Outcome::Changed { expects_otherwise } };
-    // Whoever edits a crontab knows; who has another one with the same tags should.
-    let why = (expects_otherwise && job.ping_id.is_none()).then(|| {
-        format!(
-            "its monitor '{}' expected {} until now; if that is for another crontab, give each crontab tags of its own",
-            found.slug,
-            found.times_in_words()
-        )
-    });
-    Planned { outcome, schedule, gets_tags, why, ..planned }
+    let whys = shared(job, found, expects_otherwise, gets_tags, tags).into_iter().collect();
+    let planned = Planned { outcome, gets_tags, whys, ..planned };
+    match expects_otherwise {
+        true => Planned { schedule: schedules.for_existing(job, found), ..planned },
+        false => Planned { shown_schedule: Some(found.shown_schedule()), ..planned },
+    }
 }
 
-/// Whether it lacks some of the import's, and has room for them.
-fn lacks_tags(found: &Existing, tags: &[String]) -> bool {
-    let lacking = tags.iter().filter(|tag| !found.tags.contains(tag));
-    let all: Vec<String> = found.tags.iter().chain(lacking).cloned().collect();
-    all.len() > found.tags.len() && domain::tags::check(all).is_ok()
+/// A zone that nobody says is guessed, unless the monitor has another one already.
+fn is_guess(job: &Job, found: &Existing, crontab: &Crontab) -> bool {
+    let cron = job.schedule.and_then(|place| crontab.schedules.get(place));
+    let guess = cron.and_then(Cron::zone).map(Tz::name);
+    found.timezone.as_deref().is_none_or(|zone| guess == Some(zone))
+}
+
+/// What to know of a monitor that may be another crontab's too: whoever edits this one knows, the other one should.
+fn shared(
+    job: &Job,
+    found: &Existing,
+    expects_otherwise: bool,
+    gets_tags: bool,
+    tags: &[String],
+) -> Option<String> {
+    let more: Vec<&str> = found.tags.iter().filter(|tag| !tags.contains(tag)).map(String::as_str).collect();
+    let is_pinged = job.ping_id == Some(found.ping_id);
+    let mut said = Vec::new();
+    if expects_otherwise && (!is_pinged || !more.is_empty()) {
+        said.push(format!("expected {} until now", found.times_in_words()));
+    }
+    if gets_tags && !is_pinged {
+        said.push("gets the tags of this import".to_owned());
+    }
+    if !more.is_empty() && (!is_pinged || expects_otherwise) {
+        said.push(format!("has tags that this import has not ({})", more.join(", ")));
+    }
+    (!said.is_empty()).then(|| {
+        let (slug, said) = (&found.slug, said.join(" and "));
+        format!("its monitor '{slug}' {said}; if it is another crontab's, give each crontab tags of its own")
+    })
 }
 
 impl Outcome {

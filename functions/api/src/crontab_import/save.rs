@@ -179,7 +179,11 @@ impl Import<'_> {
         self.transaction
             .execute_typed(
                 "update monitor m set
-                     name = g.name, schedule_kind = g.kind, every_seconds = null, cron = g.cron, timezone = g.timezone,
+                     name = g.name,
+                     schedule_kind = case when g.expects_otherwise then g.kind else m.schedule_kind end,
+                     every_seconds = case when g.expects_otherwise then null else m.every_seconds end,
+                     cron = case when g.expects_otherwise then g.cron else m.cron end,
+                     timezone = case when g.expects_otherwise then g.timezone else m.timezone end,
                      next_slot = case when not g.expects_otherwise then m.next_slot when m.armed then g.next_slot end,
                      slots_after = case when not g.expects_otherwise then m.slots_after end,
                      tags = case when not g.gets_tags then m.tags else m.tags || array(
@@ -263,8 +267,7 @@ impl Import<'_> {
                 )
                 .await?;
         }
-        // late-check is far behind; what it has judged need not be judged here.
-        Err(ApiError::busy())
+        Err(ApiError::delayed(&"late-check is far behind: more is due than an import can judge"))
     }
 
     /// Gives those that expect something else than before their slots, and says when they are due: `expect` for many.
@@ -328,12 +331,6 @@ impl Import<'_> {
             )
             .await?;
         Ok(())
-    }
-}
-
-impl Planned {
-    fn expects_otherwise(&self) -> bool {
-        matches!(self.outcome, Outcome::Created | Outcome::Changed { expects_otherwise: true })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{Fields, is_close, read_instant, wrong};
 use crate::App;
 use crate::answers::ApiResult;
 
-/// The parameters of the query. Those that nobody asks for are ignored.
+/// The parameters of the query. Those that nobody asks for are ignored, unless [`Query::only`] is asked.
 pub(crate) struct Query(pub(super) Vec<(String, String)>);
 
 impl FromRequestParts<App> for Query {

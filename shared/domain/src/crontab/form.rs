@@ -37,8 +37,10 @@ pub struct Form {
 
 /// A command as it stands in a line, with pings around it; `base_url` is where they go, `shell` reads the line.
 pub(super) fn wrapped(command: &str, form: Form, shell: &str, base_url: &str, ping_id: Uuid) -> String {
-    let url = ping_url(base_url, ping_id);
-    let command = in_parentheses(command, shell);
+    around(&in_parentheses(command, shell), form, &ping_url(base_url, ping_id))
+}
+
+fn around(command: &str, form: Form, url: &str) -> String {
     let mut line = String::new();
     if form.announces {
         // Its failure is not the command's to see, in $?.
@@ -87,10 +89,14 @@ pub(super) fn unwrapped(line: &str, shell: &str) -> Option<(String, Uuid)> {
         true => rest.strip_prefix(MAKE_FILE)?.strip_prefix(BEFORE_WITH_OUTPUT)?,
         false => rest.strip_prefix(BEFORE)?,
     };
-    let command = out_of_parentheses(command, shell);
-    // Somebody may have put more into it that only looks as if it were within: ( a ) && ( b ).
     let form = Form { announces: without_start.is_some(), sends_output };
-    (wrapped(&command, form, shell, base_url, ping_id) == line).then_some((command, ping_id))
+    if around(command, form, &ping_url(base_url, ping_id)) != line {
+        return None;
+    }
+    let original = out_of_parentheses(command, shell);
+    // Somebody may have put more into it that only looks as if it were within: ( a ) && ( b ). One without quotes may be
+    // from before the crontab named another shell.
+    (is_plain(command) || in_parentheses(&original, shell) == command).then_some((original, ping_id))
 }
 
 fn in_parentheses(command: &str, shell: &str) -> String {
@@ -181,6 +187,12 @@ mod tests {
         for line in ["", "true", "( true ); s=$?; curl", "é".repeat(40).as_str(), END] {
             assert_eq!(unwrapped(line, "/bin/sh"), None, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_is_ours_though_its_shell_became_another() {
+        let line = wrapped("a --b", FORMS[0], "/bin/sh", BASE, Uuid::from_u128(7));
+        assert_eq!(unwrapped(&line, "/bin/zsh"), Some(("a --b".to_owned(), Uuid::from_u128(7))));
     }
 
     #[test]

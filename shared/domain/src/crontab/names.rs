@@ -9,17 +9,20 @@ const LONGEST: usize = 100;
 const LONGEST_OF_COMMAND: usize = 60;
 
 /// What only prepares the command that a line is about, or asks whether it shall run.
-const PREPARING: [&str; 18] = [
+const PREPARING: [&str; 20] = [
     "[", "[[", "test", "command", "which", "type", "sleep", "source", ".", "set", "trap", "export", "umask",
-    "ulimit", "cd", ":", "true", "exec",
+    "ulimit", "cd", ":", "true", "exec", "for", "case",
 ];
+
+/// What they are given is a text, which may be a secret for the next command.
+const SAYING: [&str; 2] = ["echo", "printf"];
 
 /// Words before a command that begin something bigger.
 const RESERVED: [&str; 9] = ["if", "then", "else", "elif", "while", "until", "do", "{", "!"];
 
 /// Programs that run another one: which of their options (of one letter) take a value, and how many words stand before
 /// the other one's name.
-const RUNNERS: [(&str, &str, usize); 16] = [
+const RUNNERS: [(&str, &str, usize); 17] = [
     ("nice", "n", 0),
     ("ionice", "cn", 0),
     ("chrt", "", 1),
@@ -35,11 +38,28 @@ const RUNNERS: [(&str, &str, usize); 16] = [
     ("sshpass", "pfd", 0),
     ("stdbuf", "ioe", 0),
     ("exec", "a", 0),
+    ("eval", "", 0),
     ("time", "fo", 0),
 ];
 
-/// Programs whose first argument says more than their name.
-const INTERPRETERS: [&str; 8] = ["python", "python2", "python3", "php", "perl", "ruby", "node", "java"];
+/// Long options of these with a value in the next word.
+const LONG_WITH_VALUE: [&str; 9] = [
+    "--user",
+    "--group",
+    "--signal",
+    "--kill-after",
+    "--wait",
+    "--timeout",
+    "--adjustment",
+    "--class",
+    "--classdata",
+];
+
+/// Programs whose first argument says more than their name; they may have a version behind it.
+const INTERPRETERS: [&str; 6] = ["python", "php", "perl", "ruby", "node", "java"];
+
+/// Programs that are given URLs, also without a scheme.
+const FETCHERS: [&str; 4] = ["curl", "wget", "http", "https"];
 
 /// The name that a comment gives to the line below it, unless it is something else: a line that was switched off, an
 /// ornament, the heading of the columns.
@@ -62,14 +82,27 @@ fn is_switched_off(text: &str) -> bool {
 }
 
 /// The program that a line is about, with an argument that tells it from others. Names stand in alerts, so nothing that
-/// may be a secret is in them: no value of an option, no setting, and of a URL its host.
+/// may be a secret is in them: no value of an option, no setting, no text with blanks, and of a URL its host.
 pub(super) fn of_command(command: &str) -> String {
-    let all = simple_commands(command);
-    let called: Vec<&[String]> = all.iter().map(called).filter(|words| !words.is_empty()).collect();
-    let is_more = |words: &&&[String]| words.first().is_some_and(|one| !PREPARING.contains(&one.as_str()));
-    let Some(words) = called.iter().find(is_more).or(called.first()) else { return "job".to_owned() };
-    let name = named(words);
+    let name = of_text(command, DEEPEST);
     if name.is_empty() { "job".to_owned() } else { shortened(&name, LONGEST_OF_COMMAND) }
+}
+
+/// So many commands within each other are looked into.
+const DEEPEST: usize = 3;
+
+fn of_text(command: &str, depth: usize) -> String {
+    let all = simple_commands(command);
+    let called =
+        all.iter().map(|simple| (called(simple), simple.then)).filter(|(words, _)| !words.is_empty());
+    let called: Vec<(&[String], Then)> = called.collect();
+    let is_more = |(words, then): &&(&[String], Then)| {
+        let program = words.first().map_or("", String::as_str);
+        let is_said_to_the_next = SAYING.contains(&program) && *then == Then::Pipe;
+        !PREPARING.contains(&program) && !is_said_to_the_next
+    };
+    let words = called.iter().find(is_more).or(called.last()).map(|(words, _)| *words);
+    words.map_or_else(String::new, |words| named(words, depth))
 }
 
 /// From the program's name on, without what runs it.
@@ -95,69 +128,88 @@ fn called(simple: &Simple) -> &[String] {
 
 fn behind_options<'a>(mut words: &'a [String], with_value: &str, mut before: usize) -> &'a [String] {
     while let Some((first, rest)) = words.split_first() {
-        words = match first.strip_prefix('-') {
-            // Its value stands in the next word, if it has one.
-            Some(letter) if letter.len() == 1 && with_value.contains(letter) => {
-                rest.get(1..).unwrap_or_default()
-            }
-            Some(_) => rest,
-            None if is_setting(first) => rest,
+        let takes_next = match first.strip_prefix('-') {
+            Some(long) if long.starts_with('-') => LONG_WITH_VALUE.contains(&first.as_str()),
+            Some(letters) => letters.chars().next_back().is_some_and(|letter| with_value.contains(letter)),
+            None if is_setting(first) => false,
             None if before > 0 => {
                 before -= 1;
-                rest
+                false
             }
             None => break,
         };
+        words = if takes_next { rest.get(1..).unwrap_or_default() } else { rest };
     }
     words
 }
 
-fn named(words: &[String]) -> String {
+fn named(words: &[String], depth: usize) -> String {
     let Some((program, arguments)) = words.split_first() else { return String::new() };
-    let file = file_name(program);
-    if SHELLS.contains(&file)
-        && let [option, text, ..] = arguments
-        && option.starts_with('-')
-        && option.ends_with('c')
-    {
-        // It is about what the shell runs; once is enough.
-        let inner = simple_commands(text);
-        let called: Vec<&[String]> = inner.iter().map(called).collect();
-        let is_more =
-            |words: &&&[String]| words.first().is_some_and(|one| !PREPARING.contains(&one.as_str()));
-        return called.iter().find(is_more).map_or_else(|| file.to_owned(), |words| of_program(words));
+    if depth > 0 {
+        // A command as one word, as a runner or the option -c of a shell is given it.
+        if program.contains(' ') && !program.starts_with('/') || program.contains(" -") {
+            return of_text(program, depth - 1);
+        }
+        let is_shell = SHELLS.contains(&file_name(program)) || file_name(program) == "su";
+        if is_shell
+            && let Some(text) = behind(arguments, |option| !option.starts_with("--") && option.ends_with('c'))
+        {
+            return of_text(text, depth - 1);
+        }
     }
-    if (INTERPRETERS.contains(&file) || SHELLS.contains(&file))
-        && arguments.first().is_some_and(|script| !script.starts_with('-'))
-    {
-        return of_program(arguments);
+    let file = file_name(program);
+    let language = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    if INTERPRETERS.contains(&language) || SHELLS.contains(&file) {
+        if let Some(module) = behind(arguments, |option| option == "-m" || option == "-jar") {
+            return of_program(std::slice::from_ref(module));
+        }
+        if arguments.first().is_some_and(|script| !script.starts_with('-')) {
+            return of_program(arguments);
+        }
     }
     of_program(words)
+}
+
+/// The word behind one of the options that stand first.
+fn behind(arguments: &[String], is_it: impl Fn(&str) -> bool) -> Option<&String> {
+    let place = arguments.iter().position(|word| word.starts_with('-') && is_it(word))?;
+    arguments.get(place + 1)
 }
 
 fn of_program(words: &[String]) -> String {
     let Some((program, arguments)) = words.split_first() else { return String::new() };
     let file = file_name(program);
-    match telling(arguments) {
+    let argument = match file {
+        _ if SAYING.contains(&file) => None,
+        _ if FETCHERS.contains(&file) => host(arguments).or_else(|| {
+            let first = arguments.first().filter(|word| !word.starts_with('-'))?;
+            first.split(['/', '?', ':', '@']).next()
+        }),
+        _ => host(arguments).or_else(|| telling(arguments)),
+    };
+    match argument.filter(|argument| !argument.is_empty()) {
         Some(argument) => format!("{file} {argument}"),
         None => file.to_owned(),
     }
 }
 
-/// The host of a URL, else the first word, else a path: behind an option any other word may be its value.
-fn telling(arguments: &[String]) -> Option<&str> {
-    let host = arguments.iter().find_map(|word| {
+fn host(arguments: &[String]) -> Option<&str> {
+    arguments.iter().find_map(|word| {
         let (_, rest) = word.split_once("://")?;
-        let authority = rest.split(['/', '?', '#']).next()?;
-        authority.rsplit('@').next().filter(|host| !host.is_empty())
-    });
-    let may_be_shown = |word: &&String| !word.contains(['=', '@', '?', '&']) && word.as_str() != "/dev/null";
-    let first = || arguments.first().filter(|word| !word.starts_with('-')).filter(may_be_shown);
+        rest.rsplit('@').next()?.split(['/', '?', '#']).next()
+    })
+}
+
+/// The first word, else a path: behind an option any other word may be its value.
+fn telling(arguments: &[String]) -> Option<&str> {
+    let may_be_shown =
+        |word: &&String| !word.contains(['=', '@', '?', '&', ' ', '\t']) && word.as_str() != "/dev/null";
+    let first = arguments.first().filter(|word| !word.starts_with('-')).filter(may_be_shown);
     let path = || {
         let is_path = |word: &&String| ["/", "./", "../", "~/"].iter().any(|begin| word.starts_with(begin));
         arguments.iter().filter(is_path).find(may_be_shown)
     };
-    host.or_else(|| first().or_else(path).map(String::as_str))
+    first.or_else(path).map(String::as_str)
 }
 
 fn file_name(program: &str) -> &str {
@@ -228,9 +280,19 @@ mod tests {
             ("cd /srv", "cd /srv"),
             ("A=1 B='2 3' \"/opt/my job/run\" -v", "run"),
             ("( sleep 5; echo )", "echo"),
+            ("/bin/bash -l -c 'cd /srv/app && RAILS_ENV=production bundle exec rake foo'", "bundle exec"),
+            ("python3 -m app.sync", "app.sync"),
+            ("java -Xmx1g -jar /opt/app.jar", "app.jar"),
+            ("php8.2 artisan schedule:run", "artisan schedule:run"),
+            ("sudo --user postgres /usr/bin/vacuumdb --all", "vacuumdb"),
+            ("sudo -iu www /opt/x", "x"),
+            ("timeout --signal KILL 60 /opt/x", "x"),
+            ("flock --wait 5 /tmp/l /opt/x", "x"),
+            ("for i in a b; do backup $i; done", "backup $i"),
+            ("[ -f /x ] && . /x", ". /x"),
             ("sleep 5", "sleep 5"),
             ("date +\\%F > f", "date +%F"),
-            ("echo hi>f", "echo hi"),
+            ("echo hi>f", "echo"),
             ("docker exec web ./x", "docker exec"),
             ("nice -n 19 ionice -c2 -n7 borg create /srv", "borg create"),
             ("flock -n /tmp/sync.lock rsync -a /a b:/c", "rsync /a"),
@@ -290,6 +352,19 @@ mod tests {
             ("TOKEN=S3cret", "job"),
             ("tool --token S3cret /srv", "tool /srv"),
             ("tool token=S3cret", "tool"),
+            ("flock -n /tmp/l -c '/opt/sync --token S3cret'", "sync"),
+            ("su - postgres -c '/usr/bin/pg_backup --password S3cret'", "pg_backup"),
+            ("/bin/bash -l -c '/opt/x --token S3cret'", "x"),
+            ("ssh -p 22 root@h '/opt/x -p S3cret'", "ssh"),
+            ("eval 'mysqldump -pS3cret'", "mysqldump"),
+            ("echo 'user:S3cret' | chpasswd", "chpasswd"),
+            ("echo S3cret | sudo -S /opt/x", "x"),
+            ("echo S3cret", "echo"),
+            ("tool <<< 'x S3cret'", "tool"),
+            ("tool > 'x S3cret' a", "tool a"),
+            ("curl example.com/hooks/S3cret", "curl example.com"),
+            ("curl https://u:p/w@example.com/x", "curl example.com"),
+            ("curl -X POST --data '/S3cret' h", "curl"),
             ("mongodump mongodb://admin:S3cret@db/shop", "mongodump db"),
         ] {
             assert_eq!(of_command(command), name, "{command}");

@@ -134,6 +134,7 @@ impl<'a> Reader<'a> {
             schedule,
             zone,
             ping_id,
+            pings_by_hand: ping_ids(&command),
             whys,
             form: self.asked.form,
             above: 0,

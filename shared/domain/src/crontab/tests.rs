@@ -22,7 +22,7 @@ fn read(text: &str) -> Crontab {
 
 /// With ping ids that are the numbers of the jobs.
 fn pings(crontab: &Crontab) -> Vec<Ping<'static>> {
-    ids(crontab).into_iter().map(|id| Ping { id, why: None }).collect()
+    ids(crontab).into_iter().map(|id| Ping { id, whys: &[] }).collect()
 }
 
 fn ids(crontab: &Crontab) -> Vec<Uuid> {
@@ -283,13 +283,17 @@ fn what_was_written_is_given_back_without_pings() {
     for text in ["", "#", "\n", "hello", "0 3 * * * a\n"] {
         assert_eq!(read(text).without_pings(), text);
     }
+    // What goes on pinging is told.
+    let by_hand = format!("0 3 * * * a; curl {BASE}/ping/{}\n", Uuid::nil());
+    let note = "# cronmon: the next line is left as it is: it pings CronMon already, in a way of its own";
+    assert!(read(&by_hand).without_pings().starts_with(note));
 }
 
 #[test]
 fn what_there_is_to_know_stands_above_the_comment_that_names_the_job() {
     let crontab = read("# a\n0 3 * * * [ -x b ] && b\n@reboot c\n");
-    let notes = [Some("what the caller says"), None];
-    let pings: Vec<Ping<'_>> = notes.map(|why| Ping { id: Uuid::nil(), why }).into();
+    let whys = ["what the caller says".to_owned()];
+    let pings = [&whys[..], &[]].map(|whys| Ping { id: Uuid::nil(), whys });
     let written = crontab.written(&pings, &["above".to_owned()], &["below".to_owned()]);
     let lines: Vec<String> = written.lines().map(|line| line.chars().take(40).collect()).collect();
     assert_eq!(

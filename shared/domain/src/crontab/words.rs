@@ -22,7 +22,8 @@ pub(super) enum Then {
 /// The commands of a line, as far as they can be told.
 pub(super) fn simple_commands(command: &str) -> Vec<Simple> {
     let command = unescaped(command, "%");
-    let mut reader = Reader { rest: &command, all: Vec::new(), words: Vec::new(), word: None };
+    let mut reader =
+        Reader { rest: &command, all: Vec::new(), words: Vec::new(), word: None, is_target: false };
     reader.read();
     reader.all
 }
@@ -33,6 +34,8 @@ struct Reader<'a> {
     words: Vec<String>,
     /// One that has begun.
     word: Option<String>,
+    /// Whether the next one is where something is read from or written to.
+    is_target: bool,
 }
 
 impl Reader<'_> {
@@ -81,11 +84,15 @@ impl Reader<'_> {
     }
 
     fn end_word(&mut self) {
-        self.words.extend(self.word.take().filter(|word| !word.is_empty()));
+        let Some(word) = self.word.take() else { return };
+        if !std::mem::take(&mut self.is_target) && !word.is_empty() {
+            self.words.push(word);
+        }
     }
 
     fn end_command(&mut self, then: Then) {
         self.end_word();
+        self.is_target = false;
         if !self.words.is_empty() {
             self.all.push(Simple { words: std::mem::take(&mut self.words), then });
         }
@@ -131,8 +138,7 @@ impl Reader<'_> {
         }
         self.end_word();
         self.rest = self.rest.trim_start_matches(['<', '>', '&', '|', ' ', '\t']);
-        let end = self.rest.find([' ', '\t', ';', '&', '|', '(', ')', '<', '>']).unwrap_or(self.rest.len());
-        self.rest = self.rest.get(end..).unwrap_or_default();
+        self.is_target = true;
     }
 }
 
