@@ -145,22 +145,22 @@ fn behind_options<'a>(mut words: &'a [String], with_value: &str, mut before: usi
 
 fn named(words: &[String], depth: usize) -> String {
     let Some((program, arguments)) = words.split_first() else { return String::new() };
-    if depth > 0 {
-        // A command as one word, as a runner or the option -c of a shell is given it.
-        if program.contains(' ') && !program.starts_with('/') || program.contains(" -") {
-            return of_text(program, depth - 1);
-        }
-        let is_shell = SHELLS.contains(&file_name(program)) || file_name(program) == "su";
-        if is_shell
-            && let Some(text) = behind(arguments, |option| !option.starts_with("--") && option.ends_with('c'))
-        {
-            return of_text(text, depth - 1);
+    let inner = |text: &str| if depth > 0 { of_text(text, depth - 1) } else { String::new() };
+    // A command as one word, as a runner or the option -c of a shell is given it.
+    if program.contains([' ', '\t']) {
+        return inner(program);
+    }
+    if SHELLS.contains(&file_name(program)) || file_name(program) == "su" {
+        let is_su = file_name(program) == "su";
+        let ends_in_c = |option: &str| !option.starts_with("--") && option.ends_with('c');
+        if let Some(text) = behind_option(arguments, is_su, ends_in_c) {
+            return inner(text);
         }
     }
     let file = file_name(program);
     let language = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
     if INTERPRETERS.contains(&language) || SHELLS.contains(&file) {
-        if let Some(module) = behind(arguments, |option| option == "-m" || option == "-jar") {
+        if let Some(module) = behind_option(arguments, false, |option| option == "-m" || option == "-jar") {
             return of_program(std::slice::from_ref(module));
         }
         if arguments.first().is_some_and(|script| !script.starts_with('-')) {
@@ -170,10 +170,21 @@ fn named(words: &[String], depth: usize) -> String {
     of_program(words)
 }
 
-/// The word behind one of the options that stand first.
-fn behind(arguments: &[String], is_it: impl Fn(&str) -> bool) -> Option<&String> {
-    let place = arguments.iter().position(|word| word.starts_with('-') && is_it(word))?;
-    arguments.get(place + 1)
+/// The word behind such an option: one that stands before all other words, unless it may stand anywhere.
+fn behind_option(arguments: &[String], anywhere: bool, is_it: impl Fn(&str) -> bool) -> Option<&String> {
+    let mut place = 0;
+    while let Some(word) = arguments.get(place) {
+        if word.starts_with('-') && is_it(word) {
+            return arguments.get(place + 1);
+        }
+        // The name of an option of the shell stands behind -o.
+        let has_value = word.starts_with('-') && word.ends_with('o');
+        if !anywhere && !word.starts_with('-') {
+            return None;
+        }
+        place += if has_value { 2 } else { 1 };
+    }
+    None
 }
 
 fn of_program(words: &[String]) -> String {
@@ -278,10 +289,13 @@ mod tests {
             ("run-parts --report /etc/cron.daily", "run-parts /etc/cron.daily"),
             ("cd / && run-parts --report /etc/cron.hourly", "run-parts /etc/cron.hourly"),
             ("cd /srv", "cd /srv"),
-            ("A=1 B='2 3' \"/opt/my job/run\" -v", "run"),
+            ("A=1 B='2 3' \"/opt/my job/run\" -v", "my job/run"),
             ("( sleep 5; echo )", "echo"),
             ("/bin/bash -l -c 'cd /srv/app && RAILS_ENV=production bundle exec rake foo'", "bundle exec"),
             ("python3 -m app.sync", "app.sync"),
+            ("bash -o pipefail -c 'a | b'", "a"),
+            ("sh /opt/sync.sh -c /etc/sync.conf", "sync.sh /etc/sync.conf"),
+            ("python3 /opt/sync.py -m fast", "sync.py"),
             ("java -Xmx1g -jar /opt/app.jar", "app.jar"),
             ("php8.2 artisan schedule:run", "artisan schedule:run"),
             ("sudo --user postgres /usr/bin/vacuumdb --all", "vacuumdb"),
@@ -357,6 +371,8 @@ mod tests {
             ("/bin/bash -l -c '/opt/x --token S3cret'", "x"),
             ("ssh -p 22 root@h '/opt/x -p S3cret'", "ssh"),
             ("eval 'mysqldump -pS3cret'", "mysqldump"),
+            ("flock /tmp/l '/opt/x --quiet S3cret'", "x"),
+            ("eval \"eval 'eval \\\"eval \\\\\\\"a S3cret\\\\\\\"\\\"'\"", "job"),
             ("echo 'user:S3cret' | chpasswd", "chpasswd"),
             ("echo S3cret | sudo -S /opt/x", "x"),
             ("echo S3cret", "echo"),
