@@ -27,6 +27,9 @@ const OURS: &str = "# cronmon: ";
 /// So many jobs and lines that can't be read may a crontab have.
 pub const MOST_LINES: usize = 20_000;
 
+/// A text of one line that is longer, in bytes, is no comment or setting.
+const LONGEST_ONLY_LINE: usize = 200;
+
 /// Shells that read what is put around a command.
 const SHELLS: [&str; 9] = ["sh", "bash", "dash", "ash", "ksh", "ksh93", "lksh", "mksh", "zsh"];
 
@@ -200,10 +203,12 @@ impl Crontab {
         written
     }
 
-    /// Whether it is one line that is longer than this, and no job.
+    /// Whether it is one line that was several: curl's `-d` takes their ends away.
     #[must_use]
-    pub fn has_lost_its_line_ends(&self, longest: usize) -> bool {
-        self.jobs.is_empty() && self.left.is_empty() && self.text.len() > longest && !self.text.contains('\n')
+    pub fn has_lost_its_line_ends(&self) -> bool {
+        let is_no_job = self.jobs.is_empty() && self.left.is_empty();
+        !self.text.contains('\n')
+            && (is_no_job && self.text.len() > LONGEST_ONLY_LINE || fields::has_glued_times(&self.text))
     }
 
     /// Writes it as it was before anything was put into it.

@@ -36,8 +36,9 @@ impl Twins {
         let data = import_in_detail(&self.cronmon, "", format!("# imported\n{times} echo a\n")).await;
         assert_eq!(results(&data), ["changed"]);
         let path = format!("/monitors/{}", self.by_hand["monitor_id"].as_str().unwrap());
+        let grace = self.cronmon.read(&self.imported).await["grace_duration"].clone();
         let body = json!({
-            "name": "by hand", "expected_duration": null, "grace_duration": self.by_hand["grace_duration"],
+            "name": "by hand", "expected_duration": null, "grace_duration": grace,
             "schedule": schedule,
         });
         assert_eq!(self.cronmon.call(Method::PATCH, &path, Some(&body)).await.status, 200);

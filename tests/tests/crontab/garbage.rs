@@ -225,7 +225,10 @@ async fn what_is_no_text_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_answered_by_nothing() {
     let cronmon = CronMon::start().await;
-    assert_eq!(import(&cronmon, "?timezone=UTC", "").await, "");
+    // Which curl sends of a file that is not there; whoever put the answer in place would lose his crontab.
+    let reply = send_as(&cronmon, "acme", "*/*", "", "").await;
+    assert_eq!(reply.status, 422);
+    assert!(reply.refusal().contains("it is empty"), "{}", reply.text);
     for crontab in ["\n", "\n\n\n", " \n", "# a\n", "#", "A=1\n", "\u{feff}\n", "# a\n\n"] {
         assert_eq!(import(&cronmon, "?timezone=UTC", crontab).await, crontab, "{crontab:?}");
     }

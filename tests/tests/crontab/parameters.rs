@@ -178,23 +178,23 @@ async fn the_zone_is_the_line_s_then_the_parameter_s_then_a_guess_with_a_warning
         let lines = data["lines"].as_array().unwrap().clone();
         lines.iter().map(|line| line["schedule"]["timezone"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
-    let data = import_in_detail(&cronmon, "?dry_run=1", crontab).await;
+    let data = import_in_detail(&cronmon, "?dry_run=1&tags=a", crontab).await;
     assert_eq!(zones(&data), ["UTC", "Asia/Kolkata"]);
     assert!(
         data["warnings"].as_array().unwrap().iter().any(|text| text.as_str().unwrap().contains("UTC")),
         "{data}"
     );
-    let data = import_in_detail(&cronmon, "?dry_run=1&timezone=Europe/Riga", crontab).await;
+    let data = import_in_detail(&cronmon, "?dry_run=1&tags=a&timezone=Europe/Riga", crontab).await;
     assert_eq!(zones(&data), ["Europe/Riga", "Asia/Kolkata"]);
     assert_eq!(data["warnings"], json!([]));
     // Few crons go by TZ, which is the zone of the commands.
     let with_tz = format!("TZ=Europe/Berlin\n{crontab}");
-    let data = import_in_detail(&cronmon, "?dry_run=1&timezone=Europe/Riga", &with_tz).await;
+    let data = import_in_detail(&cronmon, "?dry_run=1&tags=a&timezone=Europe/Riga", &with_tz).await;
     assert_eq!(
         (zones(&data), &data["warnings"]),
         (vec!["Europe/Riga".into(), "Asia/Kolkata".into()], &json!([]))
     );
-    let data = import_in_detail(&cronmon, "?dry_run=1", &with_tz).await;
+    let data = import_in_detail(&cronmon, "?dry_run=1&tags=a", &with_tz).await;
     assert_eq!(zones(&data), ["Europe/Berlin", "Asia/Kolkata"]);
     let warnings = data["warnings"].as_array().unwrap();
     assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("TZ"), "{data}");

@@ -111,7 +111,8 @@ pub(super) fn body(crontab: &Crontab, plan: &Plan, wanted: &Wanted) -> ApiResult
 fn said_of_gone(plan: &Plan) -> Vec<String> {
     let of_each = plan.gone.iter().map(|gone| {
         format!(
-            "no line is about the monitor '{}' any more: it is kept, and will be late unless it is paused or deleted: {}",
+            "no line is about the monitor '{}' any more: it is kept, and will be late unless it is paused or deleted, or another \
+             crontab's (give each crontab tags of its own): {}",
             gone.slug, gone.monitor_id
         )
     });

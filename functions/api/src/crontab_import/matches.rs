@@ -22,6 +22,8 @@ pub(super) struct Existing {
     pub(super) every_seconds: Option<i32>,
     pub(super) cron: Option<String>,
     pub(super) timezone: Option<String>,
+    /// In seconds.
+    pub(super) grace_duration: i64,
 }
 
 impl Existing {
@@ -145,14 +147,18 @@ impl<'a> Matches<'a> {
         matches
     }
 
-    /// Of lines that were copied the one that is still called so is it.
+    /// Of lines that were copied the one that is still called so, and expects it, is it.
     fn find_by_ping_id(&mut self) {
-        for only_by_name in [true, false] {
+        for (by_name, by_schedule) in [(true, true), (true, false), (false, true), (false, false)] {
             for (place, job) in self.crontab.jobs.iter().enumerate() {
                 let pinged = job.ping_id.and_then(|ping_id| self.by_ping_id.get(&ping_id)).copied();
-                // A file may have been copied to another machine.
-                let pinged = pinged.filter(|pinged| !pinged.is_anothers(self.tags));
-                self.take(place, pinged.filter(|pinged| !only_by_name || pinged.name == job.name));
+                let is_it = |pinged: &&Existing| {
+                    // A file may have been copied to another machine.
+                    !pinged.is_anothers(self.tags)
+                        && (!by_name || pinged.name == job.name)
+                        && (!by_schedule || pinged.has_that_of(job, self.crontab))
+                };
+                self.take(place, pinged.filter(is_it));
             }
         }
         let by_hand: Vec<&str> = self.pinged_by_hand().map(|one| one.slug.as_str()).collect();
@@ -252,11 +258,22 @@ impl<'a> Matches<'a> {
             return None;
         }
         let why = if pinged.is_anothers(self.tags) {
-            "which has other tags than this import"
+            "which has other tags than this import and is kept"
         } else {
             "as another line does"
         };
         Some(format!("it pinged the monitor '{was}', {why}: it is about '{slug}' now"))
+    }
+
+    /// About a new monitor: who has its name already.
+    pub(super) fn namesake(&self, job: &Job) -> Option<String> {
+        let base = base_of(job);
+        let one = self
+            .by_slug
+            .get(base.as_str())
+            .filter(|one| one.is_anothers(self.tags) && one.name == job.name)?;
+        let tags = one.tags.join(", ");
+        Some(format!("the monitor '{base}' of another crontab, or of other tags ({tags}), has its name"))
     }
 }
 

@@ -35,9 +35,6 @@ const SHORTEST_GRACE_OF_AN_END: i64 = 60;
 
 const PARAMETERS: [&str; 6] = ["timezone", "tags", "style", "output", "user_column", "dry_run"];
 
-/// Longer texts of one line are no comment or setting, but a file that lost its line ends.
-const LONGEST_ONLY_LINE: usize = 200;
-
 /// What is asked for besides.
 struct Wanted {
     /// Of each imported monitor, [`TAG`] among them.
@@ -67,14 +64,15 @@ impl Expected {
             schedule => Self { schedule: schedule.clone(), slots },
         }
     }
+}
 
-    fn grace_duration(&self, announces: bool) -> i64 {
-        let gap = smallest_gap(&self.slots).unwrap_or(Duration::zero());
-        if announces {
-            return default_grace_for(gap);
-        }
-        (gap.num_seconds() / 2).clamp(SHORTEST_GRACE_OF_AN_END, LONGEST_GRACE_OF_AN_END)
+/// What a monitor with these slots gets when nobody says it, in seconds.
+fn grace_for(slots: &[DateTime<Utc>], announces: bool) -> i64 {
+    let gap = smallest_gap(slots).unwrap_or(Duration::zero());
+    if announces {
+        return default_grace_for(gap);
     }
+    (gap.num_seconds() / 2).clamp(SHORTEST_GRACE_OF_AN_END, LONGEST_GRACE_OF_AN_END)
 }
 
 pub(crate) async fn import(
@@ -88,6 +86,11 @@ pub(crate) async fn import(
     let asked = asked(&query, app.public_url.base(&headers))?;
     let wanted = wanted(&query, &headers)?;
     let Text(text) = text?;
+    if text.is_empty() {
+        // Who put the answer in place would lose his crontab.
+        let why = "The body can't be used: it is empty; with curl, send a file by --data-binary @file.";
+        return Err(ApiError::unprocessable(why));
+    }
     let now = (app.clock)().trunc_subsecs(6);
     let (crontab, expected) = in_turn(move || {
         let crontab = Crontab::read(text, asked, now)?;
@@ -99,8 +102,8 @@ pub(crate) async fn import(
         let why = format!("The body can't be used: more than {MOST_LINES} lines are jobs or can't be read.");
         ApiError::unprocessable(why)
     })?;
-    if crontab.has_lost_its_line_ends(LONGEST_ONLY_LINE) {
-        let why = "The body can't be used: it is one long line without a job; with curl, send a file by --data-binary, not by -d.";
+    if crontab.has_lost_its_line_ends() {
+        let why = "The body can't be used: its line ends are lost; with curl, send a file by --data-binary, not by -d.";
         return Err(ApiError::unprocessable(why));
     }
     if query.one("style")? == Some("none") {

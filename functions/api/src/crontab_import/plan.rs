@@ -10,7 +10,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::matches::{Existing, Matches};
-use super::{Expected, FEWEST_SLOTS};
+use super::{Expected, FEWEST_SLOTS, grace_for};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -34,8 +34,8 @@ pub(super) struct Planned {
     pub(super) schedule: Option<usize>,
     /// Where it is not that.
     pub(super) shown_schedule: Option<Value>,
-    /// Whether its beginning is pinged.
-    pub(super) announces: bool,
+    /// The grace that it gets, if it gets another one. In seconds.
+    pub(super) grace: Option<i64>,
     /// Whether its zone is what was guessed, and not what it was already.
     pub(super) is_in_a_guessed_zone: bool,
     /// Whether it gets those tags of the import that it lacks.
@@ -62,6 +62,9 @@ pub(super) struct Plan {
     pub(super) warnings: Vec<String>,
 }
 
+/// So many tell the smallest distance between slots of most schedules.
+const SLOTS_FOR_A_GAP: usize = 16;
+
 /// So many are named; the answer has a limit.
 const MOST_GONE: usize = 1_000;
 
@@ -74,14 +77,19 @@ pub(super) fn plan(
 ) -> Plan {
     let mut matches = Matches::new(crontab, existing, tags);
     let found = std::mem::take(&mut matches.found);
-    let mut schedules = Schedules { crontab, expected, in_zones: HashMap::new(), now };
+    let mut schedules =
+        Schedules { crontab, expected, in_zones: HashMap::new(), graces: HashMap::new(), now };
     let mut jobs = Vec::with_capacity(crontab.jobs.len());
     // The tags of monitors that get more.
     let mut had: HashSet<&[String]> = HashSet::new();
     for (place, (job, found)) in crontab.jobs.iter().zip(found).enumerate() {
         let mut planned = match found {
             Some(found) => for_existing(job, &mut schedules, found, tags),
-            None => created(job, matches.new_slug(place, job)),
+            None => {
+                let planned = created(job, &schedules, matches.new_slug(place, job));
+                let namesake = matches.namesake(job).filter(|_| job.ping_id.is_none());
+                Planned { whys: namesake.into_iter().collect(), ..planned }
+            }
         };
         if planned.gets_tags {
             had.extend(found.map(|found| found.tags.as_slice()));
@@ -104,12 +112,12 @@ pub(super) fn plan(
     gone.sort_by(|a, b| a.slug.cmp(&b.slug));
     let more_gone = gone.len().saturating_sub(MOST_GONE);
     gone.truncate(MOST_GONE);
-    let warnings = guesses(crontab, &jobs);
+    let warnings = guesses(crontab, &jobs, tags.len() == 1);
     Plan { jobs, expected: schedules.expected, gone, more_gone, warnings }
 }
 
-/// About the lines whose schedules are read in a zone that nobody gave.
-fn guesses(crontab: &Crontab, jobs: &[Planned]) -> Vec<String> {
+/// About the zone of schedules for which nobody gave one, and about crontabs that nobody tells apart.
+fn guesses(crontab: &Crontab, jobs: &[Planned], has_no_tags: bool) -> Vec<String> {
     let is_so =
         |zone: ZoneIs| {
             crontab.jobs.iter().zip(jobs).any(|(job, planned)| {
@@ -126,6 +134,11 @@ fn guesses(crontab: &Crontab, jobs: &[Planned]) -> Vec<String> {
                    ?timezone=Europe/Riga or a line CRON_TZ says another";
         guesses.push(why.to_owned());
     }
+    if has_no_tags && !jobs.is_empty() {
+        let why = "no tags were given: crontabs that have none share the monitors of jobs with the same name; ?tags=web1-root \
+                   keeps them apart";
+        guesses.push(why.to_owned());
+    }
     guesses
 }
 
@@ -135,6 +148,8 @@ struct Schedules<'a> {
     expected: Vec<Expected>,
     /// Those that are read in the zone of a monitor, by the line's and the zone.
     in_zones: HashMap<(usize, String), Option<usize>>,
+    /// The graces that imports give, by expression and zone.
+    graces: HashMap<(String, String), [i64; 2]>,
     now: DateTime<Utc>,
 }
 
@@ -146,6 +161,22 @@ impl Schedules<'_> {
             (ZoneIs::Guessed | ZoneIs::Unknown, Some(zone)) => self.in_zone(line_s, zone).or(Some(line_s)),
             _ => Some(line_s),
         }
+    }
+
+    fn grace(&self, schedule: Option<usize>, announces: bool) -> i64 {
+        let expected = schedule.and_then(|place| self.expected.get(place));
+        grace_for(expected.map_or(&[], |expected| &expected.slots), announces)
+    }
+
+    /// Those that an import would have given a monitor for what it expects, with one ping or two.
+    fn graces_of(&mut self, found: &Existing) -> [i64; 2] {
+        let key = (found.cron.clone().unwrap_or_default(), found.timezone.clone().unwrap_or_default());
+        let now = self.now;
+        *self.graces.entry(key).or_insert_with_key(|(cron, zone)| {
+            let cron = Cron::read(cron, Some(zone.as_str()).filter(|zone| !zone.is_empty())).ok();
+            let slots = cron.map_or_else(Vec::new, |cron| cron.first_slots_after(now, SLOTS_FOR_A_GAP));
+            [true, false].map(|announces| grace_for(&slots, announces))
+        })
     }
 
     fn in_zone(&mut self, line_s: usize, zone: &str) -> Option<usize> {
@@ -166,7 +197,7 @@ impl Schedules<'_> {
     }
 }
 
-fn created(job: &Job, slug: String) -> Planned {
+fn created(job: &Job, schedules: &Schedules<'_>, slug: String) -> Planned {
     Planned {
         outcome: Outcome::Created,
         monitor_id: Uuid::new_v4(),
@@ -175,7 +206,7 @@ fn created(job: &Job, slug: String) -> Planned {
         name: job.name.clone(),
         schedule: job.schedule,
         shown_schedule: None,
-        announces: job.form.announces,
+        grace: Some(schedules.grace(job.schedule, job.form.announces)),
         is_in_a_guessed_zone: true,
         gets_tags: false,
         whys: Vec::new(),
@@ -191,7 +222,7 @@ fn for_existing(job: &Job, schedules: &mut Schedules<'_>, found: &Existing, tags
         name: job.name.clone(),
         schedule: None,
         shown_schedule: None,
-        announces: job.form.announces,
+        grace: None,
         is_in_a_guessed_zone: found.is_imported() && is_guess(job, found, schedules.crontab),
         gets_tags: false,
         whys: Vec::new(),
@@ -213,7 +244,15 @@ fn for_existing(job: &Job, schedules: &mut Schedules<'_>, found: &Existing, tags
     let whys = shared(job, found, expects_otherwise, gets_tags, tags).into_iter().collect();
     let planned = Planned { outcome, gets_tags, whys, ..planned };
     match expects_otherwise {
-        true => Planned { schedule: schedules.for_existing(job, found), ..planned },
+        true => {
+            let schedule = schedules.for_existing(job, found);
+            // One that somebody chose stays.
+            let grace = schedules
+                .graces_of(found)
+                .contains(&found.grace_duration)
+                .then(|| schedules.grace(schedule, job.form.announces));
+            Planned { schedule, grace, ..planned }
+        }
         false => Planned { shown_schedule: Some(found.shown_schedule()), ..planned },
     }
 }

@@ -66,7 +66,7 @@ pub(super) async fn save(
 async fn existing(transaction: &Transaction<'_>, tenant: &Tenant) -> ApiResult<Vec<Existing>> {
     let rows = transaction
         .query_typed(
-            "select monitor_id, ping_id, slug, name, tags, every_seconds, cron, timezone
+            "select monitor_id, ping_id, slug, name, tags, every_seconds, cron, timezone, grace_duration
              from monitor where tenant = $1",
             &[(&tenant.0, Type::TEXT)],
         )
@@ -81,6 +81,7 @@ async fn existing(transaction: &Transaction<'_>, tenant: &Tenant) -> ApiResult<V
             every_seconds: row.try_get("every_seconds")?,
             cron: row.try_get("cron")?,
             timezone: row.try_get("timezone")?,
+            grace_duration: row.try_get::<_, i32>("grace_duration")?.into(),
         })
     });
     existing.collect()
@@ -111,7 +112,7 @@ impl Import<'_> {
         let ping_ids: Vec<Uuid> = new.iter().map(|job| job.ping_id).collect();
         let names: Vec<&str> = new.iter().map(|job| job.name.as_str()).collect();
         let slugs: Vec<&str> = new.iter().map(|job| job.slug.as_str()).collect();
-        let graces: Vec<Option<i32>> = new.iter().map(|job| seconds(Some(self.grace(job)))).collect();
+        let graces: Vec<Option<i32>> = new.iter().map(|job| seconds(job.grace)).collect();
         let created = self
             .transaction
             .execute_typed(
@@ -146,12 +147,6 @@ impl Import<'_> {
         Ok(created == u64::try_from(new.len()).unwrap_or(u64::MAX))
     }
 
-    /// The door's default where there is no schedule.
-    fn grace(&self, job: &Planned) -> i64 {
-        let without = || crate::monitors::decisions::default_grace_for(chrono::Duration::zero());
-        self.expected(job.schedule).map_or_else(without, |expected| expected.grace_duration(job.announces))
-    }
-
     /// Those whose line says something else now, as an edit of each would. False when one was deleted meanwhile.
     async fn change(&self, jobs: &[Planned], tags: &[String]) -> ApiResult<bool> {
         let is_changed = |outcome: Outcome| matches!(outcome, Outcome::Changed { .. });
@@ -175,11 +170,12 @@ impl Import<'_> {
         let columns = Columns::of(self, &changed);
         let names: Vec<&str> = changed.iter().map(|job| job.name.as_str()).collect();
         let expect_otherwise: Vec<bool> = changed.iter().map(|job| job.expects_otherwise()).collect();
+        let graces: Vec<Option<i32>> = changed.iter().map(|job| seconds(job.grace)).collect();
         let get_tags: Vec<bool> = changed.iter().map(|job| job.gets_tags).collect();
         self.transaction
             .execute_typed(
                 "update monitor m set
-                     name = g.name,
+                     name = g.name, grace_duration = coalesce(g.grace, m.grace_duration),
                      schedule_kind = case when g.expects_otherwise then g.kind else m.schedule_kind end,
                      every_seconds = case when g.expects_otherwise then null else m.every_seconds end,
                      cron = case when g.expects_otherwise then g.cron else m.cron end,
@@ -196,8 +192,8 @@ impl Import<'_> {
                          then least(m.due_at, $2) else m.due_at end,
                      edited_at = $2, schedule_version = schedule_version + 1, revision = revision + 1
                  from unnest($3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::timestamptz[], $9::bool[],
-                                 $11::bool[])
-                     as g (monitor_id, name, kind, cron, timezone, next_slot, expects_otherwise, gets_tags)
+                                 $11::bool[], $12::int4[])
+                     as g (monitor_id, name, kind, cron, timezone, next_slot, expects_otherwise, gets_tags, grace)
                  where m.monitor_id = g.monitor_id and m.tenant = $1",
                 &[
                     (&self.tenant.0, Type::TEXT),
@@ -211,6 +207,7 @@ impl Import<'_> {
                     (&expect_otherwise, Type::BOOL_ARRAY),
                     (&tags, Type::TEXT_ARRAY),
                     (&get_tags, Type::BOOL_ARRAY),
+                    (&graces, Type::INT4_ARRAY),
                 ],
             )
             .await?;

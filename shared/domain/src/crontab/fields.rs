@@ -116,17 +116,45 @@ fn check_field(
     }
 }
 
+/// Whether times stand within a line, the minute at the end of some other word: two lines became one.
+pub(super) fn has_glued_times(line: &str) -> bool {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    words.windows(5).any(|times| {
+        let [before, rest @ ..] = times else { return false };
+        let before = before.trim_start_matches('#');
+        let is_glued = before.starts_with(|c: char| !c.is_ascii_digit() && c != '*');
+        is_glued
+            && before.ends_with(|c: char| c.is_ascii_digit() || c == '*')
+            && check(&[&["0"], rest].concat()).is_ok()
+    })
+}
+
+/// Whether times stand somewhere in a comment: a job that was switched off.
+pub(super) fn holds_times(text: &str) -> bool {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    words.windows(5).any(|times| check(times).is_ok())
+}
+
 /// Users as which jobs of the system run, and after whom programs are seldom called: CERN's ROOT is, with options.
 const USERS: [&str; 3] = ["root", "www-data", "nobody"];
 
 /// Others, who are taken for users only where a path, a test or a condition follows.
-const OTHER_USERS: [&str; 22] = [
+const OTHER_USERS: [&str; 38] = [
+    "admin",
     "amavis",
     "apache",
+    "app",
     "backup",
+    "borg",
+    "centos",
     "daemon",
+    "debian",
     "debian-spamd",
+    "deploy",
+    "ec2-user",
     "git",
+    "gitlab",
+    "grafana",
     "jenkins",
     "list",
     "logcheck",
@@ -137,11 +165,18 @@ const OTHER_USERS: [&str; 22] = [
     "nagios",
     "news",
     "nginx",
+    "pi",
     "postgres",
+    "prometheus",
     "proxy",
+    "redis",
     "smmsp",
+    "tomcat",
+    "ubuntu",
     "uucp",
+    "vagrant",
     "vmail",
+    "www",
     "zabbix",
 ];
 
@@ -151,7 +186,7 @@ pub(super) fn names_a_user(line: &str) -> bool {
     let (user, command) = next_word(split.rest);
     let is_user = USERS.contains(&user) && command.starts_with(|c| !"-<>|&;\r".contains(c))
         || OTHER_USERS.contains(&user)
-            && ["/", "[ ", "test ", "if "].iter().any(|begin| command.starts_with(begin));
+            && ["/", "[ ", "test ", "if ", "cd "].iter().any(|begin| command.starts_with(begin));
     is_user && check(&split.times).is_ok()
 }
 
@@ -181,6 +216,23 @@ mod tests {
     }
 
     #[test]
+    fn two_lines_in_one_are_seen() {
+        for (line, are_two) in [
+            ("# nightly backup0 3 * * * /usr/local/bin/backup --all17 4 * * * certbot renew -q", true),
+            ("MAILTO=ops@example.com0 3 * * * a", true),
+            ("0 3 * * * a --all*/5 * * * * b", true),
+            ("0 3 * * * a --all", false),
+            ("0 3 * * * a 1 2 3 4 5", false),
+            ("# 0 3 * * * a", false),
+            ("#0 3 * * * a", false),
+            ("# every 5 * * * *", false),
+            ("", false),
+        ] {
+            assert_eq!(has_glued_times(line), are_two, "{line}");
+        }
+    }
+
+    #[test]
     fn a_user_is_seen_before_a_command() {
         for (line, is_one) in [
             ("17 * * * * root cd / && run-parts /etc/cron.hourly", true),
@@ -196,6 +248,7 @@ mod tests {
             ("*/10 * * * * postgres /usr/bin/pg_backup", true),
             ("2 * * * * logcheck if [ -x /usr/sbin/logcheck ]; then nice /usr/sbin/logcheck; fi", true),
             ("2 * * * * backup --all", false),
+            ("*/5 * * * * deploy cd /srv/app && ./cron.sh", true),
             ("# 0 3 * * * root a", false),
             ("61 3 * * * root a", false),
             ("A=root a", false),

@@ -9,9 +9,9 @@ const LONGEST: usize = 100;
 const LONGEST_OF_COMMAND: usize = 60;
 
 /// What only prepares the command that a line is about, or asks whether it shall run.
-const PREPARING: [&str; 20] = [
+const PREPARING: [&str; 23] = [
     "[", "[[", "test", "command", "which", "type", "sleep", "source", ".", "set", "trap", "export", "umask",
-    "ulimit", "cd", ":", "true", "exec", "for", "case",
+    "ulimit", "cd", ":", "true", "exec", "for", "case", "date", "echo", "printf",
 ];
 
 /// What they are given is a text, which may be a secret for the next command.
@@ -22,7 +22,7 @@ const RESERVED: [&str; 9] = ["if", "then", "else", "elif", "while", "until", "do
 
 /// Programs that run another one: which of their options (of one letter) take a value, and how many words stand before
 /// the other one's name.
-const RUNNERS: [(&str, &str, usize); 17] = [
+const RUNNERS: [(&str, &str, usize); 19] = [
     ("nice", "n", 0),
     ("ionice", "cn", 0),
     ("chrt", "", 1),
@@ -40,6 +40,8 @@ const RUNNERS: [(&str, &str, usize); 17] = [
     ("exec", "a", 0),
     ("eval", "", 0),
     ("time", "fo", 0),
+    ("runuser", "ug", 0),
+    ("bundle", "", 1),
 ];
 
 /// Long options of these with a value in the next word.
@@ -58,6 +60,32 @@ const LONG_WITH_VALUE: [&str; 9] = [
 /// Programs whose first argument says more than their name; they may have a version behind it.
 const INTERPRETERS: [&str; 6] = ["python", "php", "perl", "ruby", "node", "java"];
 
+/// Programs of which two words say what they do.
+const WITH_SUBCOMMANDS: [&str; 12] = [
+    "aws",
+    "az",
+    "composer",
+    "docker",
+    "gcloud",
+    "git",
+    "helm",
+    "kubectl",
+    "npm",
+    "podman",
+    "systemctl",
+    "yarn",
+];
+
+/// Words of the heading of the columns.
+const COLUMNS: [&str; 15] = [
+    "m", "h", "dom", "mon", "dow", "min", "minute", "hour", "mday", "wday", "month", "day", "command",
+    "user", "weekday",
+];
+
+/// How comments begin that other programs write.
+const OF_PROGRAMS: [&str; 6] =
+    ["Begin Whenever", "End Whenever", "vim:", "(Cron version", "DO NOT EDIT", "Edit this file"];
+
 /// Programs that are given URLs, also without a scheme.
 const FETCHERS: [&str; 4] = ["curl", "wget", "http", "https"];
 
@@ -65,9 +93,10 @@ const FETCHERS: [&str; 4] = ["curl", "wget", "http", "https"];
 /// ornament, the heading of the columns.
 pub(super) fn of_comment(comment: &str) -> Option<String> {
     let text = comment.trim_matches(|c: char| c == '#' || c.is_whitespace() || c.is_control());
-    let is_heading = ["dom", "dow"].iter().all(|column| text.split_whitespace().any(|word| word == *column));
-    let says_something = text.chars().any(char::is_alphanumeric);
-    if !says_something || is_heading || is_switched_off(text) {
+    let columns = text.split_whitespace().filter(|word| COLUMNS.contains(word)).count();
+    let is_a_program_s = OF_PROGRAMS.iter().any(|begin| text.starts_with(begin));
+    let says_something = text.chars().any(char::is_alphabetic);
+    if !says_something || columns >= 4 || is_a_program_s || is_switched_off(text) {
         return None;
     }
     Some(shortened(text, LONGEST))
@@ -78,7 +107,9 @@ fn is_switched_off(text: &str) -> bool {
     let is_setting = fields::setting(text).is_some_and(|(name, _)| {
         name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     });
-    is_setting || fields::split(text).is_ok_and(|split| fields::check(&split.times).is_ok())
+    let has_name =
+        fields::split(text).is_ok_and(|split| split.times.len() == 1 && fields::check(&split.times).is_ok());
+    is_setting || has_name || fields::holds_times(text)
 }
 
 /// The program that a line is about, with an argument that tells it from others. Names stand in alerts, so nothing that
@@ -98,8 +129,10 @@ fn of_text(command: &str, depth: usize) -> String {
     let called: Vec<(&[String], Then)> = called.collect();
     let is_more = |(words, then): &&(&[String], Then)| {
         let program = words.first().map_or("", String::as_str);
-        let is_said_to_the_next = SAYING.contains(&program) && *then == Then::Pipe;
-        !PREPARING.contains(&program) && !is_said_to_the_next
+        // perl -e 'sleep ...' && certbot renew
+        let is_code = is_interpreter(file_name(program)) && words.get(1).is_some_and(|word| is_code(word));
+        let only_waits = is_code && *then != Then::Pipe;
+        !PREPARING.contains(&program) && !only_waits
     };
     let words = called.iter().find(is_more).or(called.last()).map(|(words, _)| *words);
     words.map_or_else(String::new, |words| named(words, depth))
@@ -158,8 +191,10 @@ fn named(words: &[String], depth: usize) -> String {
         }
     }
     let file = file_name(program);
-    let language = file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-    if INTERPRETERS.contains(&language) || SHELLS.contains(&file) {
+    if is_interpreter(file) || SHELLS.contains(&file) {
+        if arguments.first().is_some_and(|word| is_code(word)) {
+            return file.to_owned();
+        }
         if let Some(module) = behind_option(arguments, false, |option| option == "-m" || option == "-jar") {
             return of_program(std::slice::from_ref(module));
         }
@@ -190,14 +225,27 @@ fn behind_option(arguments: &[String], anywhere: bool, is_it: impl Fn(&str) -> b
 fn of_program(words: &[String]) -> String {
     let Some((program, arguments)) = words.split_first() else { return String::new() };
     let file = file_name(program);
+    let first = arguments.first().filter(|word| !word.starts_with('-'));
     let argument = match file {
         _ if SAYING.contains(&file) => None,
-        _ if FETCHERS.contains(&file) => host(arguments).or_else(|| {
-            let first = arguments.first().filter(|word| !word.starts_with('-'))?;
-            first.split(['/', '?', ':', '@']).next()
-        }),
-        _ => host(arguments).or_else(|| telling(arguments)),
+        _ if FETCHERS.contains(&file) => {
+            host(arguments).or_else(|| first?.split(['/', '?', ':', '@']).next())
+        }
+        "ssh" => {
+            let login = arguments.iter().find_map(|word| word.split_once('@'));
+            login
+                .map(|(_, host)| host)
+                .or(first.map(String::as_str))
+                .filter(|host| !host.contains([' ', '/']))
+        }
+        _ => telling(arguments).or_else(|| host(arguments)),
     };
+    let more = arguments.get(1).filter(|word| !word.starts_with('-') && may_be_shown(word));
+    if WITH_SUBCOMMANDS.contains(&file)
+        && let (Some(first), Some(more)) = (first.filter(|word| may_be_shown(word)), more)
+    {
+        return format!("{file} {first} {more}");
+    }
     match argument.filter(|argument| !argument.is_empty()) {
         Some(argument) => format!("{file} {argument}"),
         None => file.to_owned(),
@@ -213,14 +261,26 @@ fn host(arguments: &[String]) -> Option<&str> {
 
 /// The first word, else a path: behind an option any other word may be its value.
 fn telling(arguments: &[String]) -> Option<&str> {
-    let may_be_shown =
-        |word: &&String| !word.contains(['=', '@', '?', '&', ' ', '\t']) && word.as_str() != "/dev/null";
-    let first = arguments.first().filter(|word| !word.starts_with('-')).filter(may_be_shown);
+    let first = arguments.first().filter(|word| !word.starts_with('-') && may_be_shown(word));
     let path = || {
         let is_path = |word: &&String| ["/", "./", "../", "~/"].iter().any(|begin| word.starts_with(begin));
-        arguments.iter().filter(is_path).find(may_be_shown)
+        arguments.iter().filter(is_path).find(|word| may_be_shown(word))
     };
     first.or_else(path).map(String::as_str)
+}
+
+fn may_be_shown(word: &str) -> bool {
+    !word.contains(['=', '@', '?', '&', ' ', '\t']) && !word.contains("://") && word != "/dev/null"
+}
+
+/// Also of a version: `php8.2`.
+fn is_interpreter(file: &str) -> bool {
+    INTERPRETERS.contains(&file.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.'))
+}
+
+/// Whether an option says that the next word is a program.
+fn is_code(option: &str) -> bool {
+    ["-e", "-E", "-r"].contains(&option)
 }
 
 fn file_name(program: &str) -> &str {
@@ -270,6 +330,11 @@ mod tests {
             ("#0 3 * * * /old/job", None),
             ("# @daily /old/job", None),
             ("# *  *  *  *  * user-name  command to be executed", None),
+            ("# minute hour mday month wday command", None),
+            ("# (0-59) (0-23) (1-31)", None),
+            ("# Begin Whenever generated tasks for: app at: 2026-11-01 10:00:00 +0000", None),
+            ("#disabled 2025: 0 3 * * * mysqldump -pS3cret shop", None),
+            ("# vim: set ft=crontab", None),
             ("#MAILTO=root", None),
             ("# every 5 minutes, or 6", Some("every 5 minutes, or 6")),
             ("# резервная копия", Some("резервная копия")),
@@ -291,7 +356,7 @@ mod tests {
             ("cd /srv", "cd /srv"),
             ("A=1 B='2 3' \"/opt/my job/run\" -v", "my job/run"),
             ("( sleep 5; echo )", "echo"),
-            ("/bin/bash -l -c 'cd /srv/app && RAILS_ENV=production bundle exec rake foo'", "bundle exec"),
+            ("/bin/bash -l -c 'cd /srv/app && RAILS_ENV=production bundle exec rake foo'", "rake foo"),
             ("python3 -m app.sync", "app.sync"),
             ("bash -o pipefail -c 'a | b'", "a"),
             ("sh /opt/sync.sh -c /etc/sync.conf", "sync.sh /etc/sync.conf"),
@@ -302,12 +367,25 @@ mod tests {
             ("sudo -iu www /opt/x", "x"),
             ("timeout --signal KILL 60 /opt/x", "x"),
             ("flock --wait 5 /tmp/l /opt/x", "x"),
-            ("for i in a b; do backup $i; done", "backup $i"),
+            ("for i in a b; do backup --all; done", "backup"),
             ("[ -f /x ] && . /x", ". /x"),
             ("sleep 5", "sleep 5"),
             ("date +\\%F > f", "date +%F"),
             ("echo hi>f", "echo"),
-            ("docker exec web ./x", "docker exec"),
+            ("docker exec web ./x", "docker exec web"),
+            ("docker exec -t web ./x", "docker exec"),
+            ("npm run cron", "npm run cron"),
+            ("aws s3 sync /data s3://bucket/data", "aws s3 sync"),
+            ("systemctl restart nginx", "systemctl restart nginx"),
+            ("kubectl --token S3cret get pods", "kubectl"),
+            ("borg create ssh://borg@host/./repo::a /srv", "borg create"),
+            ("runuser -u postgres -- pg_dump shop", "pg_dump shop"),
+            ("ssh -p 2222 -i /root/.ssh/id deploy@example.com 'systemctl restart app'", "ssh example.com"),
+            ("ssh example.com uptime", "ssh example.com"),
+            ("test -x /usr/bin/certbot && perl -e 'sleep int(rand(43200))' && certbot -q renew", "certbot"),
+            ("perl -e 'print 1'", "perl"),
+            ("{ date; /opt/rep; }", "rep"),
+            ("/usr/bin/echo a; /opt/b c", "echo"),
             ("nice -n 19 ionice -c2 -n7 borg create /srv", "borg create"),
             ("flock -n /tmp/sync.lock rsync -a /a b:/c", "rsync /a"),
             ("timeout -k 5 3600 /opt/job one", "job one"),
@@ -369,7 +447,7 @@ mod tests {
             ("flock -n /tmp/l -c '/opt/sync --token S3cret'", "sync"),
             ("su - postgres -c '/usr/bin/pg_backup --password S3cret'", "pg_backup"),
             ("/bin/bash -l -c '/opt/x --token S3cret'", "x"),
-            ("ssh -p 22 root@h '/opt/x -p S3cret'", "ssh"),
+            ("ssh -p 22 root@h '/opt/x -p S3cret'", "ssh h"),
             ("eval 'mysqldump -pS3cret'", "mysqldump"),
             ("flock /tmp/l '/opt/x --quiet S3cret'", "x"),
             ("eval \"eval 'eval \\\"eval \\\\\\\"a S3cret\\\\\\\"\\\"'\"", "job"),

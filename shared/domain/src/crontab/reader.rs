@@ -100,6 +100,9 @@ impl<'a> Reader<'a> {
         if command.starts_with('-') {
             return Err("its command begins with '-', which is an option to some crons".to_owned());
         }
+        if command.starts_with("* ") {
+            return Err("its command begins with '*': are there six fields?".to_owned());
+        }
         can_wrap(&self.shell, &self.asked.base_url)?;
         if text.len() > LONGEST_COMMAND {
             return Err(too_long());
@@ -126,6 +129,10 @@ impl<'a> Reader<'a> {
             whys.push(
                 "when the test says no, its status is not 0, which counts as a failure; with 'if ...; then ...; fi' it is 0",
             );
+        }
+        let text = command.trim_end_matches([' ', '\t']);
+        if text.ends_with('&') && !text.ends_with("&&") {
+            whys.push("it goes on in the background: how that ends is not seen");
         }
         let name = comment.and_then(names::of_comment).unwrap_or_else(|| names::of_command(&command));
         let mut job = Job {
