@@ -1,7 +1,7 @@
 //! Times in which pings could not come in, or nothing was judged: what becomes of deadlines, and who is told.
 //! Minutes are made by moving what is written down into the past.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cronmon_tests::Receiver;
 use cronmon_tests::contents::count;
@@ -233,7 +233,13 @@ async fn after_a_long_outage_of_the_database_what_waited_explains_and_what_was_m
         world.stack.spool.put(&waited, Some(&group(&address(&healthy)))).await;
     }
     world.ticks_and_delivers(5).await;
-    assert_eq!(world.stack.spool.count().await, 0);
+    // What a queue gave out in an answer that came too late comes again when its time is over.
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while world.stack.spool.count().await > 0 {
+        assert!(Instant::now() < give_up, "the spool is not emptied");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        world.ticks_and_delivers(1).await;
+    }
     // The spool had something just now: who filled it may be filling it still.
     tokio::time::sleep(Duration::from_secs(1)).await;
     world.execute("update spool_watch set some_at = some_at - interval '1 minute'").await;
