@@ -1,4 +1,4 @@
-//! The whole import in one transaction, with as many statements for a thousand lines as for one.
+//! The whole import in one transaction, with as many statements for a thousand lines as for one, unless much is due.
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use database::schedules::{ScheduleColumns, cron_of};
@@ -54,7 +54,7 @@ pub(super) async fn save(
             transaction.rollback().await?;
             continue;
         }
-        import.expect(&plan.jobs).await?;
+        import.give_slots(&plan.jobs).await?;
         let new_deliveries = made_deliveries(&*transaction).await?;
         transaction.commit().await?;
         return Ok((body, new_deliveries));
@@ -268,7 +268,7 @@ impl Import<'_> {
     }
 
     /// Gives those that expect something else than before their slots, and says when they are due: `expect` for many.
-    async fn expect(&self, jobs: &[Planned]) -> ApiResult<()> {
+    async fn give_slots(&self, jobs: &[Planned]) -> ApiResult<()> {
         let (mut ids, mut places) = (Vec::new(), Vec::new());
         for job in jobs.iter().filter(|job| job.expects_otherwise()) {
             ids.push(job.monitor_id);

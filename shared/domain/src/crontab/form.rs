@@ -14,7 +14,8 @@ const CURL: &str = "curl -fsS -m 10 --retry 5 -o /dev/null";
 /// The command waits for this one, so it gives up sooner: after some 20 s, also where an answer asks for more patience.
 const CURL_BEFORE: &str = "curl -fsS -m 5 --retry 3 --retry-max-time 15 -o /dev/null";
 
-/// A hidden one, which no `*` of the command finds; under a name that no crontab has a variable of.
+/// A hidden one, which no `*` of the command finds (mktemp makes a name of its own of the X); under a name that no crontab
+/// has a variable of.
 const MAKE_FILE: &str = "cronmon_o=$(mktemp -t .XXXXXXXXXX); exec 4>&1; ";
 const BEFORE_WITH_OUTPUT: &str = "s=$({ { ( ";
 /// Of an output its end is sent: the server would refuse more than 2.5 MB, and with it the ping.

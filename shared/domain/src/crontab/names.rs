@@ -418,6 +418,7 @@ mod tests {
             ("test $(date +\\%u) -eq 1 && /opt/a --b > log 2>&1", true),
             ("command -v a > /dev/null && a && b | c", true),
             ("[ -x /opt/a ] || exit 0; /opt/a", false),
+            // Its author has seen to it.
             ("[ -x /opt/a ] && /opt/a || true", false),
             ("[ -x /opt/a ] && /opt/a; exit 0", false),
             ("if [ -x /opt/a ]; then /opt/a; fi", false),
